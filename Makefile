@@ -1,0 +1,57 @@
+PYTHON ?= python3
+BIN := .venv/bin
+SAMPLE := data/sample
+DB := data/private/sample.duckdb
+
+.DEFAULT_GOAL := help
+
+help:              ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+install: .venv/installed            ## install the package and all it needs into .venv
+
+.venv/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or later is needed (make PYTHON=python3.12 ...)"; exit 1; }
+	@$(PYTHON) -m venv .venv || { echo "python3 -m venv failed; on Debian: apt install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^uv==' requirements.lock)"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+sample: $(SAMPLE)/truth.json        ## write the generated sample data
+
+$(SAMPLE)/truth.json: .venv/installed $(wildcard lib/dcbudget/sample.py lib/dcbudget/sample/*.py)
+	$(BIN)/dcbudget sample --out $(SAMPLE)
+
+$(DB): $(SAMPLE)/truth.json
+	@mkdir -p $(dir $(DB))
+	$(BIN)/dcbudget load $(SAMPLE) --db $(DB)
+	@touch $(DB)
+
+report: $(DB)      ## render the latest month's budget review of the sample
+	@$(BIN)/dcbudget report --db $(DB) --out reports
+
+lab: $(DB)         ## open JupyterLab on the workbook
+	DCBUDGET_DB=$(abspath $(DB)) $(BIN)/jupyter lab notebooks
+
+lint: install      ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+test: lint $(DB)   ## ruff, the test suite and pytest --nbval
+	DCBUDGET_DB=$(abspath $(DB)) $(BIN)/python -m pytest tests
+	DCBUDGET_DB=$(abspath $(DB)) $(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/nbval.cfg notebooks
+
+bench: install     ## measure speed as ratios against bare runs of the same machine
+	$(BIN)/python tests/benchmarks/bench.py
+
+browser:           ## install the headless Chromium that the browser tests use (Debian; elsewhere install Chrome)
+	apt-get update -qq && apt-get install -y -qq chromium fonts-dejavu-core
+
+lock:              ## renew requirements.lock from pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-header --no-annotate pyproject.toml -o requirements.lock
+
+clean:             ## remove what the targets made, own data apart
+	rm -rf $(SAMPLE) $(DB) reports/*/ .pytest_cache .ruff_cache build
+
+.PHONY: help install sample report lab lint test bench browser lock clean

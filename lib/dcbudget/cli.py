@@ -1,0 +1,285 @@
+"""What is typed: the command `dcbudget`."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dcbudget.errors import DcbudgetError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Budget management of data centres that train and serve large AI models.",
+)
+
+Database = Annotated[
+    Path | None,
+    typer.Option("--db", help="Database file; default $DCBUDGET_DB, else data/private/budget.duckdb."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
+
+
+@app.command()
+def sample(
+    out: Annotated[Path, typer.Option("--out", help="Folder to write into.")] = Path("data/sample"),
+    seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 7,
+    months: Annotated[
+        int, typer.Option(min=1, max=18, help="How many months, the last one being 2026-06.")
+    ] = 18,
+    jobs: Annotated[int, typer.Option(min=100, help="About how many jobs.")] = 200_000,
+) -> None:
+    """Write generated data of an AI data centre: bills, job logs, fleet, budget, prices, run logs."""
+    from dcbudget.sample import write_sample
+
+    write_sample(out, seed=seed, months=months, jobs=jobs)
+    print(f"generated sample data in {out}")
+
+
+@app.command()
+def load(
+    paths: Annotated[list[str], typer.Argument(help="Files, folders or patterns.")],
+    format_name: Annotated[
+        str | None, typer.Option("--as", help="Name the format instead of finding it.")
+    ] = None,
+    db: Database = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 3 where rows were rejected.")] = False,
+    as_json: Json = False,
+    fields: Annotated[str, typer.Option(help="Fields of sacct text without a header: jobid,user,...")] = "",
+    timezone: Annotated[
+        str, typer.Option(help="Zone of times that name none, such as Europe/Berlin.")
+    ] = "UTC",
+    overlap: Annotated[
+        str, typer.Option(help="A billing period that is loaded already: ask, replace or add.")
+    ] = "ask",
+    mapping: Annotated[
+        list[str] | None, typer.Option("--map", help="GPU trace: target=column, repeatable.")
+    ] = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="Rows that begin later are rejected; default today.")
+    ] = None,
+) -> None:
+    """Load billing exports, job logs, fleet, budget, prices, rules and run logs."""
+    from dcbudget.ingest.load import load as load_files
+    from dcbudget.progress import load_progress
+
+    options = _options(fields, timezone, overlap, mapping or [], as_of)
+    with load_progress(paths, shown=not as_json and sys.stderr.isatty()) as (on_start, on_result):
+        results = load_files(
+            paths, db, format_name=format_name, options=options, on_start=on_start, on_result=on_result
+        )
+    if as_json:
+        print(json.dumps({"files": [_result_as_dict(result) for result in results]}, indent=2))
+    else:
+        _print_results(results)
+    if any(result.status in ("failed", "refused") for result in results):
+        raise typer.Exit(1)
+    if strict and any(result.rows_rejected for result in results):
+        raise typer.Exit(3)
+
+
+@app.command()
+def formats() -> None:
+    """List the formats that can be loaded."""
+    from dcbudget.ingest import READERS
+
+    _print_table(["format", "table", "what it is"], [[r.name, r.dataset, r.about] for r in READERS])
+
+
+@app.command()
+def check(db: Database = None, as_json: Json = False) -> None:
+    """Run every check; exit 1 where one finds rows."""
+    from dcbudget import warehouse
+
+    found = warehouse.check(db)
+    if as_json:
+        print(json.dumps({"checks": found.to_dict("records")}, indent=2))
+    else:
+        _print_table(list(found.columns), found.astype(str).values.tolist())
+    if (found["offending_rows"] > 0).any():
+        raise typer.Exit(1)
+
+
+@app.command()
+def query(
+    statement: Annotated[str, typer.Argument(metavar="SQL")],
+    db: Database = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Ask the database; it is opened for reading only."""
+    from dcbudget import warehouse
+
+    with warehouse.connect(db) as con:
+        result = con.execute(statement)
+        names = [column[0] for column in result.description or []]
+        rows = result.fetchall() if names else []
+    if as_json:
+        print(json.dumps([dict(zip(names, row, strict=True)) for row in rows], default=_plain, indent=2))
+    elif as_csv:
+        import csv
+
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows([["" if value is None else _plain(value) for value in row] for row in rows])
+    else:
+        _print_table(names, [["" if value is None else str(_plain(value)) for value in row] for row in rows])
+
+
+@app.command()
+def report(
+    month: Annotated[str | None, typer.Option(help="YYYY-MM; default the latest month with charges.")] = None,
+    db: Database = None,
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder of reports; the month's folder is made in it.")
+    ] = Path("reports"),
+) -> None:
+    """Render the monthly budget review: notebook, HTML and spreadsheet."""
+    from dcbudget.report import render
+
+    rendered = render(month, db, out)
+    for line in rendered.headline:
+        print(line)
+    print(f"report: {rendered.html}")
+
+
+@app.command()
+def export(
+    table: Annotated[str, typer.Argument(help="A table, view or mart.")],
+    file: Annotated[Path, typer.Argument(help="Where to: .csv, .parquet or .xlsx.")],
+    db: Database = None,
+) -> None:
+    """Write a table to a file."""
+    from dcbudget.export import export_table
+
+    rows = export_table(table, file, db)
+    print(f"{rows:,} rows of {table} in {file}")
+
+
+def main() -> None:
+    """Run the command; what the user can put right is one line and exit 1."""
+    import duckdb
+
+    try:
+        app(standalone_mode=True)
+    except DcbudgetError as error:
+        print(f"dcbudget: {error}", file=sys.stderr)
+        sys.exit(1)
+    except duckdb.Error as error:
+        print(f"dcbudget: {str(error).splitlines()[0]}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _options(fields: str, timezone: str, overlap: str, mapping: list[str], as_of: str | None):
+    from zoneinfo import available_timezones
+
+    from dcbudget.ingest.plan import Options
+
+    if overlap not in ("ask", "replace", "add"):
+        raise DcbudgetError(f"--overlap must be ask, replace or add, not {overlap!r}")
+    if timezone not in available_timezones():
+        raise DcbudgetError(f"--timezone must be a zone such as Europe/Berlin, not {timezone!r}")
+    if wrong := [pair for pair in mapping if "=" not in pair]:
+        raise DcbudgetError(f"--map must be target=column, not {wrong[0]!r}")
+    try:
+        day = datetime.strptime(as_of, "%Y-%m-%d") if as_of else datetime.now(UTC).replace(tzinfo=None)
+    except ValueError:
+        raise DcbudgetError(f"--as-of must be a date such as 2026-06-30, not {as_of!r}") from None
+    return Options(
+        fields=tuple(name.strip() for name in fields.split(",") if name.strip()),
+        timezone=timezone,
+        as_of=day,
+        overlap=overlap,
+        mapping=dict(pair.split("=", 1) for pair in mapping),
+    )
+
+
+def _result_as_dict(result) -> dict:
+    return {
+        "path": str(result.path),
+        "format": result.format,
+        "rows_read": result.rows_read,
+        "rows_loaded": result.rows_loaded,
+        "rows_rejected": result.rows_rejected,
+        "rows_skipped": result.rows_skipped,
+        "cost": [
+            {
+                "currency": c.currency,
+                "read": _money(c.read),
+                "loaded": _money(c.loaded),
+                "rejected": _money(c.rejected),
+            }
+            for c in result.cost
+        ],
+        "status": result.status,
+        "message": result.message,
+    }
+
+
+def _print_results(results: list) -> None:
+    rows = []
+    for result in results:
+        money = result.cost or [None]
+        for cost in money:
+            rows.append([
+                result.path.name, result.format, result.status,
+                f"{result.rows_read:,}", f"{result.rows_loaded:,}", f"{result.rows_rejected:,}",
+                *([cost.currency, f"{cost.read:,.2f}", f"{cost.loaded:,.2f}", f"{cost.rejected:,.2f}"] if cost else [""] * 4),
+            ])  # fmt: skip
+    head = [
+        "file",
+        "format",
+        "status",
+        "rows read",
+        "loaded",
+        "rejected",
+        "currency",
+        "money read",
+        "loaded",
+        "rejected",
+    ]
+    _print_table(head, rows, right_from=3)
+    for result in results:
+        if result.status in ("failed", "refused"):
+            print(f"{result.status}: {result.message}", file=sys.stderr)
+
+
+def _print_table(names: list[str], rows: list[list[str]], right_from: int = 10_000) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for position, name in enumerate(names):
+        table.add_column(escape(name), justify="right" if position >= right_from else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(str(cell)) for cell in row))
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=200)
+    console.print(table)
+
+
+def _money(value: Decimal) -> str:
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _plain(value):
+    """A value as JSON and CSV show it: exact decimals, ISO times."""
+    if isinstance(value, Decimal):
+        return _money(value)
+    if isinstance(value, datetime) or hasattr(value, "isoformat"):
+        return value.isoformat()
+    if isinstance(value, int | float | str | bool | list | dict):
+        return value
+    return str(value)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""The errors a user can meet; each docstring is the sentence that it stands for."""
+
+
+class DcbudgetError(Exception):
+    """Something that the user can put right went wrong; the message says what and where."""
+
+
+class UnreadableFile(DcbudgetError):
+    """A file could not be read at all, so that nothing of it was loaded."""
+
+
+class RefusedFile(DcbudgetError):
+    """A file would count the same money twice, so that nothing of it was loaded."""
+
+
+class DatabaseMissing(DcbudgetError):
+    """The database does not exist yet; `dcbudget load` makes it."""
+
+
+class DatabaseBusy(DcbudgetError):
+    """Another process holds the database and did not let go of it in time."""
+
+
+class MixedCurrencies(DcbudgetError):
+    """A sum was asked for over several currencies without a rate between them."""
+
+
+class OutOfRange(DcbudgetError):
+    """A value lies outside the range that its field allows."""
+
+
+class ReportError(DcbudgetError):
+    """A report could not be rendered; no half-written report was left behind."""

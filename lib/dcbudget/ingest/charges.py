@@ -1,0 +1,155 @@
+"""What a landed bill means beside the bills already loaded: a restatement, a further part, or the same twice."""
+
+import duckdb
+
+from dcbudget import warehouse
+from dcbudget.errors import RefusedFile
+from dcbudget.ingest import rules
+from dcbudget.ingest.plan import Options
+
+SCOPE = ("provider", "account", "billing_period")
+SCOPE_SQL = "coalesce(ProviderName, '') as provider, coalesce(BillingAccountId, '') as account, BillingPeriodStart as billing_period"
+# What makes a charge the same charge in two exports, its amounts apart.
+IDENTITY = (
+    "InvoiceIssuerName", "SubAccountId", "ChargePeriodStart", "ChargePeriodEnd", "ChargeCategory", "ChargeClass",
+    "ChargeDescription", "PricingCategory", "ServiceName", "SkuId", "SkuPriceId", "ResourceId", "RegionId",
+    "AvailabilityZone", "CommitmentDiscountId", "CommitmentDiscountStatus",
+)  # fmt: skip
+AMOUNTS = ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost", "PricingQuantity", "ConsumedQuantity")
+# A few columns that nearly always tell rows apart: the cheap first look for identical rows.
+TELLING = ("ChargePeriodStart", "ResourceId", "SkuPriceId", "BilledCost", "EffectiveCost", "PricingQuantity")
+# Shares of the smaller side's charges that both exports hold: from here on it is a restatement ...
+RESTATED = 0.5
+# ... and up to here two parts; what lies between is refused until the user says which.
+SEPARATE = 0.1
+
+
+def settle(
+    con: duckdb.DuckDBPyConnection, dataset: str, table: str, load_id: int, file: str, options: Options
+) -> str:
+    """Reject identical rows, decide about billing periods that are loaded already, and delete what is replaced.
+
+    Returns
+    -------
+    "loaded", or "replaced" where charges of an earlier load were replaced.
+
+    Raises
+    ------
+    RefusedFile : it is not clear whether the file restates or completes a loaded period.
+    """
+    _reject_repeated(con, table)
+    con.execute(
+        f"create or replace temp table scopes as select distinct {SCOPE_SQL} from {table} where x_reject is null"
+    )
+    shared = con.execute(
+        f"select {', '.join(SCOPE)}, load_id from load_scopes semi join scopes using ({', '.join(SCOPE)})"
+        f" where load_id <> {load_id} order by all"
+    ).fetchall()
+    status = "loaded"
+    if shared:
+        decisions = _decide(con, table, {row[3] for row in shared}, options, file)
+        replaced = {scope for scope, decision in decisions.items() if decision == "replace"}
+        for *scope, other in shared:
+            if tuple(scope) in replaced:
+                _replace(con, tuple(scope), other, load_id)
+                status = "replaced"
+    con.execute(f"insert into load_scopes select {load_id}, * from scopes")
+    return status
+
+
+def publish(con: duckdb.DuckDBPyConnection, dataset: str, table: str, load_id: int) -> None:
+    """Give the charges their project, cluster and GPU-hours, and show them in the view `charges`."""
+    rules.assign_charges(con, table)
+    warehouse.refresh_charges(con)
+
+
+def _reject_repeated(con: duckdb.DuckDBPyConnection, table: str) -> None:
+    """Reject every row after the first that equals an earlier one in all fields."""
+    few = ", ".join(TELLING)
+    suspects = con.execute(
+        f"select count(*) from (select hash({few}) from {table} where x_reject is null group by 1 having count(*) > 1)"
+    ).fetchone()[0]
+    if not suspects:
+        return
+    every = ", ".join(f'"{c[0]}"' for c in con.execute(f"describe {table}").fetchall()
+                      if c[0] not in ("x_source_row", "x_load_id", "x_reject"))  # fmt: skip
+    con.execute(f"""
+        update {table} as t set x_reject = json_object('reason', 'the same as line ' || twin.first_row)::varchar
+        from (
+            select row_id, first_row from (
+                select rowid as row_id, x_source_row, min(x_source_row) over (partition by {every}) as first_row
+                from {table}
+                where x_reject is null and hash({few}) in (
+                    select hash({few}) from {table} where x_reject is null group by 1 having count(*) > 1))
+            where x_source_row > first_row
+        ) twin where t.rowid = twin.row_id""")
+
+
+def _decide(con, table: str, others: set[int], options: Options, file: str) -> dict[tuple, str]:
+    """ "replace" or "add" for each billing period that is loaded already."""
+    charge = f"hash({', '.join(IDENTITY)}) as charge, hash({', '.join(IDENTITY + AMOUNTS)}) as exact"
+    old = " union all ".join(
+        f"select {SCOPE_SQL}, {charge}, x_load_id, x_source_row from landed.charges_{other}"
+        for other in sorted(others)
+    )
+    keys = ", ".join(SCOPE)
+    con.execute(f"create or replace temp table held as select * from ({old}) semi join scopes using ({keys})")
+    con.execute(
+        f"create or replace temp table given as select {SCOPE_SQL}, {charge}, rowid as row_id"
+        f" from {table} where x_reject is null"
+    )
+    overlap = con.execute(f"""
+        with h as (select {keys}, charge from held group by all), g as (select {keys}, charge from given group by all),
+        both_sides as (select {keys}, count(*) as n from h semi join g using ({keys}, charge) group by all),
+        exact as (
+            select {keys}, count(distinct charge) as n from given
+            semi join held using ({keys}, exact) group by all)
+        select {keys}, least(h.n, g.n), coalesce(both_sides.n, 0), coalesce(exact.n, 0)
+        from (select {keys}, count(*) as n from h group by all) h
+        join (select {keys}, count(*) as n from g group by all) g using ({keys})
+        left join both_sides using ({keys}) left join exact using ({keys})""").fetchall()
+    decisions = {}
+    for *scope, smaller, common, exact in overlap:
+        share, changed = common / smaller, (common - exact) / smaller
+        if options.overlap == "replace" or (options.overlap == "ask" and share >= RESTATED):
+            decisions[tuple(scope)] = "replace"
+        elif options.overlap == "ask" and changed > SEPARATE:
+            raise RefusedFile(
+                f"{file}: {share:.0%} of its charges of {scope[0]} account {scope[1]}, {scope[2]:%Y-%m}, are loaded"
+                " already with other amounts; say --overlap replace or --overlap add"
+            )
+        else:
+            decisions[tuple(scope)] = "add"
+    _reject_held(con, table, decisions)
+    return decisions
+
+
+def _reject_held(con, table: str, decisions: dict[tuple, str]) -> None:
+    """In a period that is completed, reject the rows that an earlier file brought already."""
+    added = [scope for scope, decision in decisions.items() if decision == "add"]
+    for scope in added:
+        con.execute(f"""
+            update {table} as t set x_reject = json_object('reason', 'already loaded from ' || twin.file)::varchar
+            from (
+                select row_id, any_value(loads.file) as file from given
+                join held using (provider, account, billing_period, exact)
+                join loads on loads.load_id = held.x_load_id
+                where provider = ? and account = ? and billing_period = ?
+                group by row_id
+            ) twin where t.rowid = twin.row_id""", list(scope))  # fmt: skip
+
+
+def _replace(con, scope: tuple, other: int, load_id: int) -> None:
+    """Take a billing period's charges out of an earlier load and write down how much that was."""
+    where = "coalesce(ProviderName, '') = ? and coalesce(BillingAccountId, '') = ? and BillingPeriodStart = ?"
+    con.execute(
+        f"""insert into load_replacements
+        select {other}, {load_id}, BillingCurrency, count(*), sum(BilledCost)
+        from landed.charges_{other} where {where} group by BillingCurrency""",
+        list(scope),
+    )
+    con.execute(f"delete from landed.charges_{other} where {where}", list(scope))
+    con.execute(
+        "delete from load_scopes where load_id = ? and provider = ? and account = ? and billing_period = ?",
+        [other, *scope],
+    )

@@ -1,0 +1,137 @@
+"""GPU job traces as CSV or Parquet: a small mapping says which column is what; published traces are built in."""
+
+from dcbudget.errors import UnreadableFile
+from dcbudget.ingest.jobs import job_rules
+from dcbudget.ingest.plan import Column, Dialect, Options, Plan, Reader, literal, ref
+from dcbudget.ingest.sacct import STATES
+from dcbudget.ingest.source import Source
+
+# What a mapping may name; `duration` is in seconds and gives the end where the trace has none.
+TARGETS = (
+    "job_id", "cluster", "partition", "account", "user_id", "submit_time", "start_time", "end_time", "duration",
+    "state", "gpus", "gpu_model", "nodes", "cpus", "requested_seconds",
+)  # fmt: skip
+NEEDED = ("submit_time", "gpus")
+
+# Column names of published traces: Philly (Jeon et al. 2019, as AdaptDL ships it), Helios (Hu et al. 2021),
+# Acme (Hu et al. 2024).
+TRACES: dict[str, dict[str, str]] = {
+    "philly": {"submit_time": "timestamp", "duration": "duration", "gpus": "num_gpus", "cluster": "cluster"},
+    "acme": {
+        "job_id": "job_id", "user_id": "user", "nodes": "node_num", "gpus": "gpu_num", "cpus": "cpu_num",
+        "account": "type", "state": "state", "submit_time": "submit_time", "start_time": "start_time",
+        "end_time": "end_time", "duration": "duration",
+    },
+    "helios": {
+        "job_id": "job_id", "user_id": "user", "partition": "vc", "nodes": "node_num", "gpus": "gpu_num",
+        "cpus": "cpu_num", "state": "state", "submit_time": "submit_time", "start_time": "start_time",
+        "end_time": "end_time", "duration": "duration",
+    },
+    "plain": {name: name for name in TARGETS},
+}  # fmt: skip
+
+
+def detect(source: Source) -> bool:
+    return _known_trace(_header(source)[1]) is not None
+
+
+def plan(source: Source, options: Options) -> Plan:
+    """The user's mapping goes over a built-in one."""
+    delimiter, header = _header(source, set(options.mapping.values()))
+    trace = _known_trace(header)
+    if unknown := [target for target in options.mapping if target not in TARGETS]:
+        raise UnreadableFile(
+            f"{source.path.name}: a mapping cannot name {unknown[0]!r}; it may name {', '.join(TARGETS)}"
+        )
+    mapping = {**(TRACES[trace] if trace else {}), **options.mapping}
+    by_name = {name.lower(): name for name in reversed(header)}
+    if absent := [column for column in options.mapping.values() if column.lower() not in by_name]:
+        raise UnreadableFile(f"{source.path.name}: has no column {absent[0]!r}, which the mapping names")
+    known = {
+        target: ref(by_name[column.lower()])
+        for target, column in mapping.items()
+        if column.lower() in by_name
+    }
+    if missing := [target for target in NEEDED if target not in known]:
+        raise UnreadableFile(
+            f"{source.path.name}: no GPU trace, nothing says which column is {', '.join(missing)}"
+        )
+    if not known.keys() & {"duration", "end_time"}:
+        raise UnreadableFile(f"{source.path.name}: no GPU trace, neither duration nor end_time is there")
+    name = f"gpu_trace {trace}" if trace and not options.mapping else "gpu_trace"
+    return Plan(
+        format=name,
+        dataset="jobs",
+        fields=header,
+        columns=_columns(known, options),
+        dialect=Dialect(delimiter),
+        rules=job_rules(options),
+        finish=(f"update {{table}} set job_id = {literal(source.path.name.split('.')[0])} || '-' || x_source_row"
+                " where job_id is null",),
+        timezone=options.timezone,
+    )  # fmt: skip
+
+
+def _columns(known: dict[str, str], options: Options) -> dict[str, Column]:
+    """Without a start of its own a job starts when it is submitted; without an end it lasts its duration."""
+    zone = literal(options.timezone)
+    start = known.get("start_time", known["submit_time"])
+    duration = f"to_double({known['duration']})" if "duration" in known else "null::double"
+    end = f"to_utc({known['end_time']}, {zone})" if "end_time" in known else "null::timestamp"
+    begun = f"to_utc({start}, {zone})"
+    columns = {
+        name: Column(known[name]) for name in ("job_id", "partition", "account", "user_id") if name in known
+    }
+    columns |= {
+        name: Column(known[name], "number")
+        for name in ("nodes", "cpus", "requested_seconds")
+        if name in known
+    }
+    columns |= {
+        "cluster": Column(f"coalesce({known.get('cluster', 'null')}, '')"),
+        "submit_time": Column(known["submit_time"], "time", required=True),
+        "start_time": Column(start, "time"),
+        "end_time": Column(f"coalesce({end}, {begun} + to_microseconds(({duration} * 1000000)::bigint))"),
+        "elapsed_seconds": Column(known["duration"], "number") if "duration" in known
+        else Column(f"epoch({end} - {begun})"),
+        "state": Column(_state(known["state"]) if "state" in known else "null"),
+        "gpus": Column(known["gpus"], "number", required=True),
+        "gpu_model": Column(f"upper({known['gpu_model']})" if "gpu_model" in known else "null"),
+    }  # fmt: skip
+    return columns
+
+
+def _state(text: str) -> str:
+    """Slurm's names and the plain words that traces use; anything else stays unknown."""
+    words = {state: {*names, state} for state, names in STATES.items()}
+    words["COMPLETED"] |= {"PASS", "SUCCESS", "SUCCEEDED"}
+    words["FAILED"] |= {"FAIL", "ERROR"}
+    words["CANCELLED"] |= {"KILLED", "CANCELED"}
+    branches = " ".join(
+        f"when upper({text}) in ({', '.join(literal(name) for name in sorted(names))}) then {literal(state)}"
+        for state, names in words.items()
+    )
+    return f"case {branches} end"
+
+
+def _header(source: Source, more: set[str] = frozenset()) -> tuple[str, list[str]]:
+    names = {column.lower() for mapping in TRACES.values() for column in mapping.values()}
+    return source.best_delimiter(names | {name.lower() for name in more})
+
+
+def _known_trace(header: list[str]) -> str | None:
+    names = {name.lower() for name in header}
+    for trace, mapping in TRACES.items():
+        columns = set(mapping.values()) if trace != "plain" else {"submit_time", "duration", "gpus"}
+        if columns <= names:
+            return trace
+    return None
+
+
+READER = Reader(
+    "gpu_trace",
+    "jobs",
+    "GPU job trace, CSV or Parquet, by a mapping of columns (Philly built in)",
+    detect,
+    plan,
+)

@@ -1,0 +1,182 @@
+"""Lands one file in one table of its own: reads, types, flags what is wrong, and counts; nothing is dropped.
+
+The quick way leaves all parsing to DuckDB in one pass. Where DuckDB meets damage (an open quote, a row with
+too few columns, bytes that are no text), or where line numbers would be off, the file is read again record by
+record (`damage.py`), so that a bad record never takes a good neighbour with it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import duckdb
+
+from dcbudget.errors import UnreadableFile
+from dcbudget.ingest import damage
+from dcbudget.ingest.plan import MACROS, Column, Plan, literal, quote, ref
+from dcbudget.ingest.source import NULL_WORDS, Source
+
+LINE_FIELD = "x_line"
+# Parquet types whose values need no text in between, by the kind of column that they may become.
+NATIVE = {
+    "money": ("DECIMAL", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"),
+    "quantity": ("DECIMAL", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"),
+    "time": ("TIMESTAMP", "DATE"),
+    "day": ("TIMESTAMP", "DATE"),
+}
+
+
+@dataclass(frozen=True)
+class Landed:
+    """A file in its landing table; rejected rows are still in it, with their reason in `x_reject`."""
+
+    table: str
+    rows_skipped: int
+    damaged: list[damage.BadRecord]
+
+
+def land(
+    con: duckdb.DuckDBPyConnection, source: Source, plan: Plan, table: str, like: str, load_id: int
+) -> Landed:
+    """Land a file in `table`, which gets the columns of the table `like`, and `x_reject`.
+
+    `x_source_row` is the line of a text file or the row of a Parquet file, from 1, a header line included.
+
+    Raises
+    ------
+    UnreadableFile : not even the careful way can read it.
+    """
+    targets = {name: kind for name, kind, *_ in con.execute(f"describe {like}").fetchall()}
+    bad: list[damage.BadRecord] = []
+    if source.kind == "parquet":
+        reading = f"read_parquet({literal(str(source.path))})"
+        _create(con, table, _statement(plan, targets, load_id, reading, source.parquet_types), source.path)
+        con.execute(f"update {table} set x_source_row = rowid + 1")
+    elif not (source.encoding == "utf-8" and _land_quickly(con, source, plan, table, targets, load_id)):
+        with TemporaryDirectory(prefix="dcbudget-") as folder:
+            clean = Path(folder) / "clean.csv"
+            bad = damage.separate(source, plan, clean, LINE_FIELD)
+            reading = _read_csv(clean, [*plan.fields, LINE_FIELD], plan, "none")
+            _create(
+                con, table, _statement(plan, targets, load_id, reading, line=ref(LINE_FIELD)), source.path
+            )
+            con.execute("drop table reject_errors; drop table reject_scans")
+    for statement in plan.finish:
+        con.execute(statement.format(table=table))
+    skipped = con.execute(f"delete from {table} where x_reject = ''").fetchone()[0]
+    return Landed(table, skipped, bad)
+
+
+def _land_quickly(con, source: Source, plan: Plan, table: str, targets: dict[str, str], load_id: int) -> bool:
+    """One pass of DuckDB; false where the file needs the careful way."""
+    reading = _read_csv(source.path, plan.fields, plan, source.compression)
+    try:
+        con.execute(_create_table(table) + _statement(plan, targets, load_id, reading))
+        damaged = con.execute("select count(*) from reject_errors").fetchone()[0]
+    except duckdb.Error:
+        return False
+    finally:
+        con.execute("drop table if exists reject_errors; drop table if exists reject_scans")
+    header = 1 if plan.dialect.header else 0
+    rows, flagged = con.execute(f"select count(*), count(nullif(x_reject, '')) from {table}").fetchone()
+    if damaged or (flagged and source.newline_count() != rows + header):
+        return False
+    con.execute(f"update {table} set x_source_row = rowid + {1 + header}")
+    return True
+
+
+def _create_table(table: str) -> str:
+    """Landing tables of bills have a schema and stay; the others are temporary."""
+    return f"create or replace {'' if '.' in table else 'temp '}table {table} as "
+
+
+def _create(con, table: str, statement: str, path: Path) -> None:
+    try:
+        con.execute(_create_table(table) + statement)
+    except duckdb.Error as error:
+        raise UnreadableFile(f"{path.name}: {str(error).splitlines()[0]}") from None
+
+
+def _read_csv(path: Path, fields: list[str], plan: Plan, compression: str) -> str:
+    columns = ", ".join(f"{literal('f:' + name)}: 'VARCHAR'" for name in fields)
+    words = ", ".join(literal(word) for word in NULL_WORDS)
+    quoting = "quote = '\"', escape = '\"'" if plan.dialect.quoted else "quote = '', escape = ''"
+    return (
+        f"read_csv({literal(str(path))}, columns = {{{columns}}}, delim = {literal(plan.dialect.delimiter)},"
+        f" header = {str(plan.dialect.header).lower()}, {quoting}, compression = {literal(compression)},"
+        f" nullstr = [{words}], auto_detect = false, store_rejects = true)"
+    )
+
+
+def _statement(
+    plan: Plan, targets: dict[str, str], load_id: int, reading: str, types=None, line="null"
+) -> str:
+    """The one query that types a file's fields and says what is wrong with a row, '' where it is no record."""
+    types = types or {}
+    fields = "*"
+    if types:
+        fields = ", ".join(f"{_as_text(name, kind)} as {ref(name)}, {quote(name)} as {_native(name)}"
+                           for name, kind in types.items())  # fmt: skip
+    values = {name: _value(plan, plan.columns[name], types) for name in plan.columns}
+    fixed = {"x_load_id": str(load_id), "x_source_row": line}
+    typed = ", ".join(
+        f"({values.get(name) or fixed.get(name, 'null')})::{kind} as {quote(name)}"
+        for name, kind in targets.items()
+        if name != "x_reject"
+    )
+    names = ", ".join(quote(name) for name in targets if name != "x_reject")
+    row = ", ".join(f"{literal(name)}, {ref(name)}" for name in plan.fields)
+    return f"""
+        with fields as (select {fields} from {reading}),
+        typed as (select *, {typed} from fields),
+        judged as (select *, case when not coalesce({plan.records}, false) then {{'column': '', 'found': '', 'reason': ''}}
+            {_faults(plan)} end as fault from typed)
+        select {names},
+            case when fault is null then null when fault.reason = '' then ''
+                else json_object('column', fault.column, 'found', fault.found, 'reason', fault.reason,
+                    'row', json_object({row}))::varchar end as x_reject
+        from judged"""
+
+
+def _faults(plan: Plan) -> str:
+    """The branches of the case that names a row's first fault: its types, what it lacks, then the rules."""
+
+    def branch(when: str, column: str, found: str, reason: str) -> str:
+        fault = f"{{'column': {literal(column)}, 'found': ({found})::varchar, 'reason': {literal(reason)}}}"
+        return f"when {when} then {fault}"
+
+    branches = []
+    for name, column in plan.columns.items():
+        if column.kind in MACROS:
+            wrong = f"({column.sql}) is not null and {quote(name)} is null"
+            branches.append(branch(wrong, name, column.sql, f"not {MACROS[column.kind][1]}"))
+    for name, column in plan.columns.items():
+        if column.required:
+            branches.append(branch(f"{quote(name)} is null", name, "null", "is empty"))
+    branches += [branch(rule.broken, rule.column, rule.found, rule.reason) for rule in plan.rules]
+    return "\n".join(branches)
+
+
+def _value(plan: Plan, column: Column, types: dict[str, str]) -> str:
+    """SQL for a target's value: by its kind's macro, or straight from a Parquet column of a fitting type."""
+    if column.kind not in MACROS:
+        return column.sql
+    plain = next((name for name in types if ref(name) == column.sql), None)
+    if plain is not None and types[plain].startswith(NATIVE.get(column.kind, ())):
+        native = _native(plain)
+        return f"timezone('UTC', {native})" if types[plain] == "TIMESTAMP WITH TIME ZONE" else native
+    zone = f", {literal(plan.timezone)}" if column.kind == "time" else ""
+    return f"{MACROS[column.kind][0]}({column.sql}{zone})"
+
+
+def _native(field: str) -> str:
+    return quote("n:" + field)
+
+
+def _as_text(name: str, kind: str) -> str:
+    if kind.startswith(("STRUCT", "MAP")) or kind.endswith("[]"):
+        return f"to_json({quote(name)})::varchar"
+    if kind == "VARCHAR":
+        words = ", ".join(literal(word) for word in NULL_WORDS)
+        return f"case when {quote(name)} not in ({words}) then {quote(name)} end"
+    return f"{quote(name)}::varchar"

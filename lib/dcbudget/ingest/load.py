@@ -1,0 +1,239 @@
+"""Loads files into the database: finds the format, lands each file, settles what it replaces, and keeps the books."""
+
+import glob
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import duckdb
+
+from dcbudget import warehouse
+from dcbudget.errors import DcbudgetError, RefusedFile, UnreadableFile
+from dcbudget.ingest import READERS, charges, records
+from dcbudget.ingest.landing import Landed, land
+from dcbudget.ingest.plan import Options, Plan, Reader
+from dcbudget.ingest.source import Source, fingerprint, open_source
+
+# What a folder may hold beside data.
+NOT_DATA = (
+    ".md",
+    ".rst",
+    ".html",
+    ".pdf",
+    ".png",
+    ".svg",
+    ".ipynb",
+    ".xlsx",
+    ".duckdb",
+    ".wal",
+    ".py",
+    ".sql",
+)
+NOT_DATA_NAMES = ("README", "README.txt", "LICENSE", "truth.json")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Money of one currency in a file, in the basis that its dataset accounts for (BilledCost for charges)."""
+
+    currency: str
+    read: Decimal
+    loaded: Decimal
+    rejected: Decimal
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """What became of one file; `status` is loaded, replaced, unchanged, refused or failed."""
+
+    path: Path
+    status: str
+    format: str = ""
+    rows_read: int = 0
+    rows_loaded: int = 0
+    rows_rejected: int = 0
+    rows_skipped: int = 0
+    cost: list[Cost] = field(default_factory=list)
+    message: str = ""
+
+
+def expand(paths: Iterable[str | Path]) -> list[Path]:
+    """Files of folders (recursively) and patterns, each once, in name order; a name that matches nothing stays."""
+    found: list[Path] = []
+    for given in paths:
+        path = Path(given)
+        if path.is_dir():
+            found += sorted(f for f in path.rglob("*") if f.is_file() and _may_be_data(f.relative_to(path)))
+        elif not path.exists() and glob.has_magic(str(given)):
+            found += sorted(Path(f) for f in glob.glob(str(given), recursive=True) if Path(f).is_file()) or [
+                path
+            ]
+        else:
+            found.append(path)
+    return list(dict.fromkeys(found))
+
+
+def recognise(source: Source, name: str | None = None) -> Reader:
+    """The reader whose format a file has, or the one that the user names.
+
+    Raises
+    ------
+    UnreadableFile : no reader knows it.
+    DcbudgetError : there is no reader of that name.
+    """
+    if name is not None:
+        try:
+            return next(reader for reader in READERS if reader.name == name)
+        except StopIteration:
+            known = ", ".join(reader.name for reader in READERS)
+            raise DcbudgetError(f"no format {name!r}; there are {known}") from None
+    for reader in READERS:
+        if reader.detect(source):
+            return reader
+    raise UnreadableFile(
+        f"{source.path.name}: its format is not known (dcbudget formats lists those that are)"
+    )
+
+
+def load(
+    paths: Iterable[str | Path],
+    db: str | Path | None = None,
+    *,
+    format_name: str | None = None,
+    options: Options | None = None,
+    on_start: Callable[[Path, duckdb.DuckDBPyConnection], None] = lambda path, con: None,
+    on_result: Callable[[FileResult], None] = lambda result: None,
+    wait_seconds: float = warehouse.WAIT_SECONDS,
+) -> list[FileResult]:
+    """Load files; each is loaded wholly or not at all, and a bad file does not stop the next.
+
+    Raises
+    ------
+    DatabaseBusy : another process holds the database.
+    """
+    options = options or Options()
+    results = []
+    with warehouse.connect(db, write=True, wait_seconds=wait_seconds) as con:
+        warehouse.drop_unpublished(con)
+        for path in expand(paths):
+            on_start(path, con)
+            try:
+                result = _load_one(con, path, format_name, options)
+            except (RefusedFile, DcbudgetError) as error:
+                status = "refused" if isinstance(error, RefusedFile) else "failed"
+                result = FileResult(path, status, message=str(error))
+            results.append(result)
+            on_result(result)
+    return results
+
+
+def _may_be_data(inside: Path) -> bool:
+    hidden = any(part.startswith(".") for part in inside.parts)
+    return not hidden and inside.suffix.lower() not in NOT_DATA and inside.name not in NOT_DATA_NAMES
+
+
+def _load_one(con: duckdb.DuckDBPyConnection, path: Path, name: str | None, options: Options) -> FileResult:
+    if not path.is_file():
+        raise UnreadableFile(f"{path}: no such file")
+    stat = path.stat()
+    known = con.execute(
+        "select load_id, fingerprint, modified_ns = ? from loads where bytes = ? and path = ? order by load_id desc",
+        [stat.st_mtime_ns, stat.st_size, str(path.resolve())],
+    ).fetchone()
+    mark = known[1] if known and known[2] else fingerprint(path)
+    if options.overlap == "ask" and (again := _unchanged(con, path, mark)):
+        return again
+    source = open_source(path)
+    reader = recognise(source, name)
+    plan = reader.plan(source, options)
+    load_id = con.execute("select coalesce(max(load_id), 0) + 1 from loads").fetchone()[0]
+    is_bill = plan.dataset == "charges"
+    table = f"landed.charges_{load_id}" if is_bill else f"landing_{load_id}"
+    try:
+        landed = land(con, source, plan, table, _shape(con, plan.dataset), load_id)
+        con.execute("begin")
+        settle = charges.settle if is_bill else records.settle
+        status = settle(con, plan.dataset, table, load_id, path.name, options)
+        result = _keep_books(con, path, plan, landed, load_id, status, mark, stat)
+        (charges if is_bill else records).publish(con, plan.dataset, table, load_id)
+        con.execute("commit")
+    except BaseException:
+        if con.execute("select count(*) from duckdb_tables() where schema_name = 'main'").fetchone():
+            _roll_back(con, table)
+        raise
+    if not is_bill:
+        con.execute(f"drop table if exists {table}")
+    return result
+
+
+def _roll_back(con: duckdb.DuckDBPyConnection, table: str) -> None:
+    try:
+        con.execute("rollback")
+    except duckdb.TransactionException:
+        pass  # the landing itself failed, before any transaction began
+    con.execute(f"drop table if exists {table}")
+
+
+def _unchanged(con: duckdb.DuckDBPyConnection, path: Path, mark: str) -> FileResult | None:
+    row = con.execute(
+        "select format, rows_read, rows_loaded, rows_rejected, rows_skipped, load_id from loads where fingerprint = ?",
+        [mark],
+    ).fetchone()
+    if row is None:
+        return None
+    cost = con.execute(
+        "select currency, cost_read, cost_loaded, cost_rejected from load_costs where load_id = ? order by all",
+        [row[5]],
+    ).fetchall()
+    return FileResult(path, "unchanged", *row[:5], [Cost(*c) for c in cost], "already loaded")
+
+
+def _shape(con: duckdb.DuckDBPyConnection, dataset: str) -> str:
+    """The table whose columns a landing table takes, `x_reject` included."""
+    if dataset == "charges":
+        return "landed.charges_none"
+    con.execute(
+        f"create or replace temp table shape as select *, null::varchar as x_reject from {dataset} limit 0"
+    )
+    return "shape"
+
+
+def _keep_books(
+    con, path: Path, plan: Plan, landed: Landed, load_id: int, status: str, mark: str, stat
+) -> FileResult:
+    """Count rows and money, move rejected rows to `rejects`, and write the load down."""
+    table = landed.table
+    money = f"coalesce({plan.money}, 0)" if plan.money else "0::decimal(38, 24)"
+    currency = f"coalesce({plan.currency}, '?')" if plan.currency else "'?'"
+    costs = []
+    if plan.money:
+        costs = [Cost(c, read, read - rejected, rejected) for c, read, rejected in con.execute(
+            f"select {currency}, sum({money}), coalesce(sum({money}) filter (x_reject is not null), 0)"
+            f" from {table} group by 1 order by 1").fetchall()]  # fmt: skip
+    read = con.execute(f"select count(*) from {table}").fetchone()[0] + len(landed.damaged)
+    con.execute(
+        f"""insert into rejects by name
+        select {load_id} as load_id, ? as file, x_source_row as line, nullif(x_reject->>'column', '') as column_name,
+            x_reject->>'found' as found, x_reject->>'reason' as reason, {currency} as currency, {money} as cost,
+            (x_reject->'row')::varchar as source_row
+        from {table} where x_reject is not null""",
+        [path.name],
+    )
+    if landed.damaged:
+        con.executemany(
+            "insert into rejects (load_id, file, line, reason, source_row) values (?, ?, ?, ?, ?)",
+            [[load_id, path.name, bad.line, bad.reason, bad.text] for bad in landed.damaged],
+        )
+    con.execute(f"delete from {table} where x_reject is not null")
+    kept = con.execute(f"select count(*) from {table}").fetchone()[0]
+    con.execute(
+        "insert into loads values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [load_id, path.name, str(path.resolve()), mark, stat.st_size, stat.st_mtime_ns, plan.format, plan.dataset,
+         read, kept, read - kept, landed.rows_skipped, status, datetime.now(UTC).replace(tzinfo=None)],
+    )  # fmt: skip
+    for cost in costs:
+        con.execute("insert into load_costs values (?, ?, ?, ?, ?)",
+                    [load_id, cost.currency, cost.read, cost.loaded, cost.rejected])  # fmt: skip
+    return FileResult(path, status, plan.format, read, kept, read - kept, landed.rows_skipped, costs)

@@ -1,0 +1,93 @@
+"""Which project and cluster a charge or a job belongs to, by the rules of a file; what no rule matches stays empty."""
+
+import duckdb
+
+from dcbudget.ingest.plan import literal, quote
+
+TARGETS = ("project", "cluster")
+CHARGE_FIELDS = (
+    "BillingAccountId", "BillingAccountName", "SubAccountId", "SubAccountName", "ResourceId", "ResourceName",
+    "ServiceName", "ServiceCategory", "RegionId", "ProviderName", "ChargeDescription",
+)  # fmt: skip
+JOB_FIELDS = {
+    "account": "account",
+    "partition": "partition",
+    "qos": "qos",
+    "user": "user_id",
+    "cluster": "cluster",
+}
+
+# Instance-hours of a charge: what was used, or what a commitment paid for and nobody used.
+GPU_HOURS = """
+    case when ChargeCategory = 'Usage' and contains(SkuPriceDetails, 'GpuCount') and lower(coalesce(
+            ConsumedUnit, CommitmentDiscountUnit, PricingUnit)) in ('hour', 'hours', 'hrs', 'instance-hours')
+        then coalesce(ConsumedQuantity, CommitmentDiscountQuantity, PricingQuantity)::double
+            * try_cast(json_extract_string(SkuPriceDetails, '$.GpuCount') as double)
+    end"""
+GPU_MODEL = """
+    case when contains(SkuPriceDetails, 'x_GpuModel')
+        then upper(json_extract_string(SkuPriceDetails, '$.x_GpuModel')) end"""
+
+
+def assign_charges(con: duckdb.DuckDBPyConnection, table: str) -> None:
+    """Fill `x_project`, `x_cluster`, `x_gpu_model` and `x_gpu_hours` of a landing table where the file did not."""
+    given = con.execute(f"select count(x_project), count(x_cluster) from {table}").fetchone()
+    changes = [
+        f"x_{target} = {_choice(con, target, _charge_field)}"
+        for target, filled in zip(TARGETS, given, strict=True)
+        if not filled
+    ]
+    has_gpus = con.execute(
+        f"select count(*) from {table} where contains(SkuPriceDetails, 'GpuCount')"
+    ).fetchone()[0]
+    if has_gpus:
+        changes += [
+            f"x_gpu_model = coalesce(x_gpu_model, {GPU_MODEL})",
+            f"x_gpu_hours = coalesce(x_gpu_hours, {GPU_HOURS})",
+        ]
+    changes = [change for change in changes if not change.endswith("= null")]
+    if changes:
+        con.execute(f"update {table} set {', '.join(changes)}")
+
+
+def assign_jobs(con: duckdb.DuckDBPyConnection, where: str = "true") -> None:
+    """Fill `project` of jobs."""
+    con.execute(f"update jobs set project = {_choice(con, 'project', JOB_FIELDS.get)} where {where}")
+
+
+def assign_all(con: duckdb.DuckDBPyConnection) -> None:
+    """Apply the rules, after they changed, to everything that is loaded."""
+    tables = con.execute(
+        "select table_name from duckdb_tables() where schema_name = 'landed' and table_name in"
+        " (select 'charges_' || load_id from loads)"
+    ).fetchall()
+    for (table,) in tables:
+        con.execute(f"update landed.{table} set x_project = null, x_cluster = null")
+        assign_charges(con, f"landed.{table}")
+    assign_jobs(con)
+
+
+def asset_choice(con: duckdb.DuckDBPyConnection, target: str) -> str:
+    """SQL that gives an owned asset's project."""
+    return _choice(con, target, {"asset_id": "asset_id"}.get)
+
+
+def _choice(con: duckdb.DuckDBPyConnection, target: str, sql_of) -> str:
+    """A case over the rules of a target; `{value}` in a rule's value stands for the field's own text."""
+    branches = []
+    for field, pattern, value in con.execute(
+        "select field, pattern, value from project_rules where assign = ? order by x_source_row", [target]
+    ).fetchall():
+        column = sql_of(field)
+        if column is None:
+            continue
+        matched = f"{column} is not null" if pattern == "*" else f"{column} glob {literal(pattern)}"
+        result = f"replace({literal(value)}, '{{value}}', {column})" if "{value}" in value else literal(value)
+        branches.append(f"when {matched} then {result}")
+    return f"case {' '.join(branches)} end" if branches else "null"
+
+
+def _charge_field(field: str) -> str | None:
+    if field.startswith("tag:"):
+        return f"json_extract_string(Tags, {literal('$.' + quote(field.removeprefix('tag:')))})"
+    return quote(field) if field in CHARGE_FIELDS else None

@@ -1,0 +1,42 @@
+-- grain: one row a day, cluster and GPU model; GPU-hours
+-- key: day, cluster, gpu_model
+-- source: cost_lines (capacity: what was owned or paid for), job_days (allocated, used)
+with capacity as (
+    select
+        d.d::date as day,
+        cluster,
+        gpu_model,
+        sum(gpu_hours * epoch(least(to_time, d.d + interval 1 day) - greatest(from_time, d.d))
+            / epoch(to_time - from_time)) as capacity_gpu_hours
+    from cost_lines,
+        unnest(generate_series(date_trunc('day', from_time)::timestamp,
+            to_time - interval 1 microsecond, interval 1 day)) as d (d)
+    where gpu_hours > 0 and shared
+    group by all
+),
+allocated as (
+    select
+        day, cluster, gpu_model,
+        sum(gpu_hours) as allocated_gpu_hours,
+        sum(used_gpu_hours) as used_gpu_hours,
+        sum(measured_gpu_hours) as measured_gpu_hours
+    from job_days
+    group by all
+),
+final as (
+    select
+        coalesce(capacity.day, allocated.day) as day,
+        coalesce(capacity.cluster, allocated.cluster) as cluster,
+        coalesce(capacity.gpu_model, allocated.gpu_model) as gpu_model,
+        coalesce(capacity_gpu_hours, 0) as capacity_gpu_hours,
+        coalesce(allocated_gpu_hours, 0) as allocated_gpu_hours,
+        used_gpu_hours,
+        measured_gpu_hours,
+        coalesce(capacity_gpu_hours, 0) - coalesce(allocated_gpu_hours, 0) as idle_gpu_hours
+    from capacity
+    full join allocated
+        on capacity.day = allocated.day
+        and capacity.cluster = allocated.cluster
+        and capacity.gpu_model is not distinct from allocated.gpu_model
+)
+select * from final

@@ -1,0 +1,33 @@
+-- grain: one row a day, cluster, partition, GPU model, project and end state
+-- key: day, cluster, partition, gpu_model, project, state
+-- source: jobs; a job's GPU-hours fall on the days it ran, [start, end); used = GPU-hours x measured GPU utilisation
+with spans as (
+    select
+        cluster, partition, gpu_model, project, state, gpus, gpu_utilisation,
+        start_time as from_time,
+        coalesce(end_time, start_time + to_microseconds((elapsed_seconds * 1000000)::bigint)) as to_time
+    from jobs
+    where start_time is not null and gpus > 0
+),
+days as (
+    select
+        spans.*,
+        d.d as day_start,
+        epoch(least(to_time, d.d + interval 1 day) - greatest(from_time, d.d)) / 3600 * gpus as gpu_hours
+    from spans, unnest(generate_series(date_trunc('day', from_time)::timestamp, to_time, interval 1 day)) as d (d)
+),
+final as (
+    select
+        day_start::date as day,
+        cluster,
+        partition,
+        gpu_model,
+        project,
+        state,
+        sum(gpu_hours) as gpu_hours,
+        sum(gpu_hours * gpu_utilisation) as used_gpu_hours,
+        sum(gpu_hours) filter (gpu_utilisation is not null) as measured_gpu_hours
+    from days
+    group by all
+)
+select * from final

@@ -1,0 +1,76 @@
+-- How text becomes values. Each returns null where the text is not such a value, so that the row can be rejected;
+-- none of them rounds money or drops a zone. The session's time zone is UTC.
+
+-- Money: 24 decimals, nothing rounded; an exponent is allowed where no digit is lost.
+create or replace macro to_money(v) as
+    case
+        when length(v) <= 24 and not contains(v, 'e') and not contains(v, 'E') and not contains(v, '_')
+            then try_cast(v as decimal(38, 24))
+        when regexp_full_match(trim(v), '[+-]?\d*\.?\d{0,24}0*')
+            then try_cast(v as decimal(38, 24))
+        when regexp_full_match(trim(v), '[+-]?\d*\.?\d*[eE][+-]?\d+')
+            and try_cast(v as decimal(38, 24))::double = try_cast(v as double)
+            then try_cast(v as decimal(38, 24))
+    end;
+
+-- Quantities and unit prices: 18 decimals.
+create or replace macro to_quantity(v) as
+    case when not contains(v, '_') then try_cast(v as decimal(38, 18)) end;
+
+create or replace macro to_double(v) as
+    case when not contains(v, '_') and isfinite(try_cast(v as double)) then try_cast(v as double) end;
+
+-- Whole numbers; DuckDB's own cast would round 1.7 to 2.
+create or replace macro to_integer(v) as
+    case when try_cast(v as double) = floor(try_cast(v as double)) then try_cast(try_cast(v as double) as bigint) end;
+
+-- Times: with a zone they are moved to UTC (a plain cast to timestamp would drop the offset), without one they are
+-- times of `zone`.
+create or replace macro to_utc(v, zone) as
+    case
+        when length(v) < 10 or left(v, 4) not between '1900' and '2999' then null
+        when length(v) > 16 and regexp_matches(v, '[+-]\d\d(:?\d\d)?$')
+            then timezone('UTC', try_cast(v as timestamptz))
+        when zone <> 'UTC' and right(v, 1) <> 'Z' then timezone('UTC', timezone(zone, try_cast(v as timestamp)))
+        else try_cast(v as timestamp)
+    end;
+
+create or replace macro to_day(v) as
+    case when left(v, 4) between '1900' and '2999' then try_cast(v as date) end;
+
+-- Slurm durations: [D-][HH:]MM:SS[.fff], or minutes alone; UNLIMITED and Partition_Limit are no durations.
+create or replace macro slurm_seconds(v) as
+    case
+        when regexp_full_match(v, '\d+-\d{1,2}(:\d{1,2}){0,2}') then
+            split_part(v, '-', 1)::double * 86400
+            + coalesce(try_cast(split_part(split_part(v, '-', 2), ':', 1) as double), 0) * 3600
+            + coalesce(try_cast(split_part(split_part(v, '-', 2), ':', 2) as double), 0) * 60
+            + coalesce(try_cast(split_part(split_part(v, '-', 2), ':', 3) as double), 0)
+        when regexp_full_match(v, '\d+:\d{1,2}:\d{1,2}(\.\d+)?') then
+            split_part(v, ':', 1)::double * 3600 + split_part(v, ':', 2)::double * 60 + split_part(v, ':', 3)::double
+        when regexp_full_match(v, '\d+:\d{1,2}(\.\d+)?') then
+            split_part(v, ':', 1)::double * 60 + split_part(v, ':', 2)::double
+        when regexp_full_match(v, '\d+') then v::double * 60
+    end;
+
+-- Slurm memory: 199G, 31000Mn, 4000Mc (per core), 62.50G; a bare number is megabytes. In gibibytes, per job.
+create or replace macro slurm_gib(v, cpus, nodes) as
+    try_cast(regexp_extract(v, '^([\d.]+)', 1) as double)
+    * case upper(regexp_extract(v, '^[\d.]+([KMGTP]?)', 1))
+        when 'K' then 1.0 / 1048576 when 'G' then 1 when 'T' then 1024 when 'P' then 1048576 else 1.0 / 1024 end
+    * case regexp_extract(v, '([nc])$', 1) when 'c' then coalesce(cpus, 1) when 'n' then coalesce(nodes, 1) else 1 end;
+
+-- One count out of a Slurm TRES list such as 'billing=8,cpu=8,gres/gpu:v100=1,gres/gpu=1,mem=50G'.
+create or replace macro tres(v, name) as
+    try_cast(nullif(regexp_extract(',' || v, ',' || name || '=([\d.]+)', 1), '') as double);
+
+-- GPUs of a TRES list: the plain total where it stands, else the sum over kinds; a typed and a plain entry are one GPU.
+create or replace macro tres_gpus(v) as
+    coalesce(
+        tres(v, 'gres/gpu'),
+        list_sum(list_transform(regexp_extract_all(v, 'gres/gpu:[^=,]+=(\d+)', 1), lambda n: n::double)),
+        0
+    );
+
+create or replace macro tres_gpu_model(v) as
+    upper(nullif(regexp_extract(v, 'gres/gpu:([^=,]+)=', 1), ''));

@@ -1,0 +1,203 @@
+"""The only door to the database: opens it, keeps its tables and views, answers queries and runs the checks."""
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import xxhash
+
+from dcbudget.errors import DatabaseBusy, DatabaseMissing, DcbudgetError
+
+DEFAULT_DATABASE = Path("data/private/budget.duckdb")
+WAIT_SECONDS = 60.0
+# Order matters: later views stand on earlier ones.
+STAGING = ("owned_charges", "charges", "runs", "cost_lines", "job_days")
+
+
+@cache
+def sql(folder: str) -> dict[str, str]:
+    """The queries of one folder of `dcbudget/sql`, by name."""
+    found = sorted((f for f in files("dcbudget").joinpath("sql", folder).iterdir() if f.name.endswith(".sql")),
+                   key=lambda f: f.name)  # fmt: skip
+    return {f.name.removesuffix(".sql"): f.read_text(encoding="utf-8") for f in found}
+
+
+def database_path(db: str | os.PathLike | None = None) -> Path:
+    """The database to use: the argument, else `DCBUDGET_DB`, else `data/private/budget.duckdb`."""
+    return Path(db or os.environ.get("DCBUDGET_DB") or DEFAULT_DATABASE)
+
+
+@contextmanager
+def connect(
+    db: str | os.PathLike | None = None, *, write: bool = False, wait_seconds: float = WAIT_SECONDS
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection for the length of a `with` block; hold it briefly, another process may be waiting.
+
+    Raises
+    ------
+    DatabaseMissing : it does not exist and is only to be read.
+    DatabaseBusy : another process held it for longer than `wait_seconds`.
+    """
+    path = database_path(db)
+    if not write and not path.exists():
+        raise DatabaseMissing(
+            f"there is no database {path}; load data into it first (dcbudget load PATH --db FILE)"
+        )
+    if write:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    con = _open(path, write, wait_seconds)
+    try:
+        if _schema_of(con) != _schema_hash():
+            if not write:
+                con.close()
+                with connect(path, write=True, wait_seconds=wait_seconds):
+                    pass
+                con = _open(path, write, wait_seconds)
+            else:
+                _prepare(con)
+        con.execute("set timezone = 'UTC'")
+        yield con
+    finally:
+        con.close()
+
+
+def query(
+    statement: str, db: str | os.PathLike | None = None, parameters: list | None = None
+) -> pd.DataFrame:
+    """Rows of a query; the database is opened for reading only."""
+    with connect(db) as con:
+        return con.execute(statement, parameters or []).df()
+
+
+def mart(name: str, db: str | os.PathLike | None = None, **where) -> pd.DataFrame:
+    """A mart's rows, in its own order, optionally of given values of its columns (`month="2026-06-01"`).
+
+    Raises
+    ------
+    DcbudgetError : no such mart, or no such column.
+    """
+    if name not in sql("marts"):
+        raise DcbudgetError(f"no mart {name!r}; there are {', '.join(sql('marts'))}")
+    with connect(db) as con:
+        columns = [row[0] for row in con.execute(f"describe {name}").fetchall()]
+        if unknown := [column for column in where if column not in columns]:
+            raise DcbudgetError(f"mart {name} has no column {unknown[0]!r}; it has {', '.join(columns)}")
+        condition = " and ".join(f"{column} = ?" for column in where) or "true"
+        return con.execute(f"select * from {name} where {condition} order by all", list(where.values())).df()
+
+
+def check(db: str | os.PathLike | None = None) -> pd.DataFrame:
+    """Every check with the number of offending rows.
+
+    Returns
+    -------
+    DataFrame : check, about, offending_rows.
+    """
+    rows = []
+    with connect(db) as con:
+        for name, text in sql("checks").items():
+            about = text.splitlines()[0].removeprefix("-- ")
+            rows.append(
+                (
+                    name,
+                    about,
+                    con.execute(f"select count(*) from ({text.rstrip().rstrip(';')})").fetchone()[0],
+                )
+            )
+    return pd.DataFrame(rows, columns=["check", "about", "offending_rows"])
+
+
+def offending_rows(name: str, db: str | os.PathLike | None = None) -> pd.DataFrame:
+    """The rows that a check finds."""
+    return query(sql("checks")[name], db)
+
+
+def refresh_charges(con: duckdb.DuckDBPyConnection) -> None:
+    """Make the view `charges` the union of every published landing table and of the owned fleet's charges."""
+    parts = [row[0] for row in con.execute(
+        "select table_name from duckdb_tables() where schema_name = 'landed' and (table_name = 'charges_none'"
+        " or table_name in (select 'charges_' || load_id from loads)) order by table_name").fetchall()]  # fmt: skip
+    union = " union all ".join(f"select * exclude (x_reject) from landed.{part}" for part in parts)
+    con.execute(f"create or replace view landed.imported as {union}")
+
+
+def drop_unpublished(con: duckdb.DuckDBPyConnection) -> None:
+    """Drop landing tables that a killed load left behind; nothing ever read from them."""
+    for (name,) in con.execute(
+        "select table_name from duckdb_tables() where schema_name = 'landed' and table_name <> 'charges_none'"
+        " and table_name not in (select 'charges_' || load_id from loads)"
+    ).fetchall():
+        con.execute(f"drop table landed.{name}")
+
+
+def _open(path: Path, write: bool, wait_seconds: float) -> duckdb.DuckDBPyConnection:
+    deadline = time.monotonic() + wait_seconds
+    pause = 0.05
+    while True:
+        try:
+            return duckdb.connect(str(path), read_only=not write)
+        except duckdb.IOException as error:
+            if "lock" not in str(error).lower():
+                raise DcbudgetError(
+                    f"{path} is not a database that can be opened: {str(error).splitlines()[0]}"
+                ) from None
+            if time.monotonic() >= deadline:
+                raise DatabaseBusy(_busy(path, str(error), wait_seconds)) from None
+        except duckdb.ConnectionException as error:
+            if time.monotonic() >= deadline:
+                raise DatabaseBusy(f"{path} is open in this process in another mode ({error})") from None
+        time.sleep(pause)
+        pause = min(pause * 1.5, 1.0)
+
+
+def _busy(path: Path, error: str, wait_seconds: float) -> str:
+    held = re.search(r"held in (.+?) \(PID (\d+)\)", error)
+    holder = f"{Path(held[1]).name} (process {held[2]})" if held else "another process"
+    return f"{path} is held by {holder}; waited {wait_seconds:g} s and changed nothing"
+
+
+def _schema_hash() -> str:
+    texts = [text for folder in ("tables", "staging", "marts") for text in sql(folder).values()]
+    return xxhash.xxh3_64("\n".join(texts).encode()).hexdigest()
+
+
+def _schema_of(con: duckdb.DuckDBPyConnection) -> str | None:
+    try:
+        return con.execute("select value from landed.about where name = 'schema'").fetchone()[0]
+    except duckdb.CatalogException:
+        return None
+
+
+def _prepare(con: duckdb.DuckDBPyConnection) -> None:
+    """Make what is missing and renew every view, in one transaction."""
+    con.execute("begin")
+    con.execute("create schema if not exists landed")
+    existing = {row[0] for row in con.execute("select table_name from duckdb_tables()").fetchall()}
+    for name, statement in sql("tables").items():
+        if name not in existing and f"{name}_none" not in existing:
+            con.execute(statement)
+    con.execute(sql("staging")["macros"])
+    refresh_charges(con)
+    for name in STAGING:
+        con.execute(f"create or replace view {name} as {sql('staging')[name]}")
+    pending = dict(sql("marts"))
+    while pending:
+        made = [name for name, text in pending.items() if not (_words(text) & pending.keys()) - {name}]
+        for name in made:
+            con.execute(f"create or replace view {name} as {pending.pop(name)}")
+    con.execute(
+        "create or replace table landed.about as select 'schema' as name, ? as value", [_schema_hash()]
+    )
+    con.execute("commit")
+
+
+def _words(text: str) -> set[str]:
+    body = "\n".join(line for line in text.splitlines() if not line.startswith("--"))
+    return set(re.findall(r"\w+", body))
