@@ -29,9 +29,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document inst
 def sample(
     out: Annotated[Path, typer.Option("--out", help="Folder to write into.")] = Path("data/sample"),
     seed: Annotated[int, typer.Option(help="The same seed gives the same files.")] = 7,
-    months: Annotated[
-        int, typer.Option(min=1, max=18, help="How many months, the last one being 2026-06.")
-    ] = 18,
+    months: Annotated[int, typer.Option(min=1, max=18, help="How many months, the last one being 2026-06.")] = 18,
     jobs: Annotated[int, typer.Option(min=100, help="About how many jobs.")] = 200_000,
 ) -> None:
     """Write generated data of an AI data centre: bills, job logs, fleet, budget, prices, run logs."""
@@ -44,25 +42,15 @@ def sample(
 @app.command()
 def load(
     paths: Annotated[list[str], typer.Argument(help="Files, folders or patterns.")],
-    format_name: Annotated[
-        str | None, typer.Option("--as", help="Name the format instead of finding it.")
-    ] = None,
+    format_name: Annotated[str | None, typer.Option("--as", help="Name the format instead of finding it.")] = None,
     db: Database = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 3 where rows were rejected.")] = False,
     as_json: Json = False,
     fields: Annotated[str, typer.Option(help="Fields of sacct text without a header: jobid,user,...")] = "",
-    timezone: Annotated[
-        str, typer.Option(help="Zone of times that name none, such as Europe/Berlin.")
-    ] = "UTC",
-    overlap: Annotated[
-        str, typer.Option(help="A billing period that is loaded already: ask, replace or add.")
-    ] = "ask",
-    mapping: Annotated[
-        list[str] | None, typer.Option("--map", help="GPU trace: target=column, repeatable.")
-    ] = None,
-    as_of: Annotated[
-        str | None, typer.Option(help="Rows that begin later are rejected; default today.")
-    ] = None,
+    timezone: Annotated[str, typer.Option(help="Zone of times that name none, such as Europe/Berlin.")] = "UTC",
+    overlap: Annotated[str, typer.Option(help="A billing period that is loaded already: ask, replace or add.")] = "ask",
+    mapping: Annotated[list[str] | None, typer.Option("--map", help="GPU trace: target=column, repeatable.")] = None,
+    as_of: Annotated[str | None, typer.Option(help="Rows that begin later are rejected; default today.")] = None,
 ) -> None:
     """Load billing exports, job logs, fleet, budget, prices, rules and run logs."""
     from dcbudget.ingest.load import load as load_files
@@ -135,9 +123,9 @@ def query(
 def report(
     month: Annotated[str | None, typer.Option(help="YYYY-MM; default the latest month with charges.")] = None,
     db: Database = None,
-    out: Annotated[
-        Path, typer.Option("--out", help="Folder of reports; the month's folder is made in it.")
-    ] = Path("reports"),
+    out: Annotated[Path, typer.Option("--out", help="Folder of reports; the month's folder is made in it.")] = Path(
+        "reports"
+    ),
 ) -> None:
     """Render the monthly budget review: notebook, HTML and spreadsheet."""
     from dcbudget.report import render

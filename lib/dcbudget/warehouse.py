@@ -47,9 +47,7 @@ def connect(
     """
     path = database_path(db)
     if not write and not path.exists():
-        raise DatabaseMissing(
-            f"there is no database {path}; load data into it first (dcbudget load PATH --db FILE)"
-        )
+        raise DatabaseMissing(f"there is no database {path}; load data into it first (dcbudget load PATH --db FILE)")
     if write:
         path.parent.mkdir(parents=True, exist_ok=True)
     con = _open(path, write, wait_seconds)
@@ -68,9 +66,7 @@ def connect(
         con.close()
 
 
-def query(
-    statement: str, db: str | os.PathLike | None = None, parameters: list | None = None
-) -> pd.DataFrame:
+def query(statement: str, db: str | os.PathLike | None = None, parameters: list | None = None) -> pd.DataFrame:
     """Rows of a query; the database is opened for reading only."""
     with connect(db) as con:
         return con.execute(statement, parameters or []).df()
@@ -192,9 +188,7 @@ def _prepare(con: duckdb.DuckDBPyConnection) -> None:
         made = [name for name, text in pending.items() if not (_words(text) & pending.keys()) - {name}]
         for name in made:
             con.execute(f"create or replace view {name} as {pending.pop(name)}")
-    con.execute(
-        "create or replace table landed.about as select 'schema' as name, ? as value", [_schema_hash()]
-    )
+    con.execute("create or replace table landed.about as select 'schema' as name, ? as value", [_schema_hash()])
     con.execute("commit")
 
 

@@ -24,9 +24,7 @@ RESTATED = 0.5
 SEPARATE = 0.1
 
 
-def settle(
-    con: duckdb.DuckDBPyConnection, dataset: str, table: str, load_id: int, file: str, options: Options
-) -> str:
+def settle(con: duckdb.DuckDBPyConnection, dataset: str, table: str, load_id: int, file: str, options: Options) -> str:
     """Reject identical rows, decide about billing periods that are loaded already, and delete what is replaced.
 
     Returns
@@ -89,8 +87,7 @@ def _decide(con, table: str, others: set[int], options: Options, file: str) -> d
     """ "replace" or "add" for each billing period that is loaded already."""
     charge = f"hash({', '.join(IDENTITY)}) as charge, hash({', '.join(IDENTITY + AMOUNTS)}) as exact"
     old = " union all ".join(
-        f"select {SCOPE_SQL}, {charge}, x_load_id, x_source_row from landed.charges_{other}"
-        for other in sorted(others)
+        f"select {SCOPE_SQL}, {charge}, x_load_id, x_source_row from landed.charges_{other}" for other in sorted(others)
     )
     keys = ", ".join(SCOPE)
     con.execute(f"create or replace temp table held as select * from ({old}) semi join scopes using ({keys})")

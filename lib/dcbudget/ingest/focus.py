@@ -61,9 +61,7 @@ def plan(source: Source, options: Options) -> Plan:
             by_name[old.lower()] = by_name[new.lower()]
     missing = [name for name in MANDATORY if name.lower() not in by_name]
     if missing:
-        raise UnreadableFile(
-            f"{source.path.name}: not a FOCUS export, column {', '.join(missing)} is missing"
-        )
+        raise UnreadableFile(f"{source.path.name}: not a FOCUS export, column {', '.join(missing)} is missing")
     version = next((v for v, names in FIRST_SEEN if names & set(by_name)), "1.0")
     return Plan(
         format=f"focus {version}",
@@ -80,15 +78,7 @@ def plan(source: Source, options: Options) -> Plan:
 def _columns(header: list[str], by_name: dict[str, str]) -> dict[str, Column]:
     columns = {}
     for name in COLUMNS:
-        kind = (
-            "money"
-            if name in MONEY
-            else "quantity"
-            if name in QUANTITY
-            else "time"
-            if name in TIME
-            else "text"
-        )
+        kind = "money" if name in MONEY else "quantity" if name in QUANTITY else "time" if name in TIME else "text"
         if name.lower() in by_name:
             columns[name] = Column(ref(by_name[name.lower()]), kind, name in REQUIRED)
     for name, kind in OURS.items():
@@ -99,9 +89,7 @@ def _columns(header: list[str], by_name: dict[str, str]) -> dict[str, Column]:
     if extra:
         pairs = ", ".join(f"{literal(name)}, {ref(name)}" for name in extra)
         some = ", ".join(f"{ref(name)}" for name in extra)
-        columns["x_extra"] = Column(
-            f"case when coalesce({some}) is not null then json_object({pairs})::varchar end"
-        )
+        columns["x_extra"] = Column(f"case when coalesce({some}) is not null then json_object({pairs})::varchar end")
     return columns
 
 

@@ -47,15 +47,9 @@ def plan(source: Source, options: Options) -> Plan:
     by_name = {name.lower(): name for name in reversed(header)}
     if absent := [column for column in options.mapping.values() if column.lower() not in by_name]:
         raise UnreadableFile(f"{source.path.name}: has no column {absent[0]!r}, which the mapping names")
-    known = {
-        target: ref(by_name[column.lower()])
-        for target, column in mapping.items()
-        if column.lower() in by_name
-    }
+    known = {target: ref(by_name[column.lower()]) for target, column in mapping.items() if column.lower() in by_name}
     if missing := [target for target in NEEDED if target not in known]:
-        raise UnreadableFile(
-            f"{source.path.name}: no GPU trace, nothing says which column is {', '.join(missing)}"
-        )
+        raise UnreadableFile(f"{source.path.name}: no GPU trace, nothing says which column is {', '.join(missing)}")
     if not known.keys() & {"duration", "end_time"}:
         raise UnreadableFile(f"{source.path.name}: no GPU trace, neither duration nor end_time is there")
     name = f"gpu_trace {trace}" if trace and not options.mapping else "gpu_trace"
@@ -79,14 +73,8 @@ def _columns(known: dict[str, str], options: Options) -> dict[str, Column]:
     duration = f"to_double({known['duration']})" if "duration" in known else "null::double"
     end = f"to_utc({known['end_time']}, {zone})" if "end_time" in known else "null::timestamp"
     begun = f"to_utc({start}, {zone})"
-    columns = {
-        name: Column(known[name]) for name in ("job_id", "partition", "account", "user_id") if name in known
-    }
-    columns |= {
-        name: Column(known[name], "number")
-        for name in ("nodes", "cpus", "requested_seconds")
-        if name in known
-    }
+    columns = {name: Column(known[name]) for name in ("job_id", "partition", "account", "user_id") if name in known}
+    columns |= {name: Column(known[name], "number") for name in ("nodes", "cpus", "requested_seconds") if name in known}
     columns |= {
         "cluster": Column(f"coalesce({known.get('cluster', 'null')}, '')"),
         "submit_time": Column(known["submit_time"], "time", required=True),

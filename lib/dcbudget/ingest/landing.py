@@ -35,9 +35,7 @@ class Landed:
     damaged: list[damage.BadRecord]
 
 
-def land(
-    con: duckdb.DuckDBPyConnection, source: Source, plan: Plan, table: str, like: str, load_id: int
-) -> Landed:
+def land(con: duckdb.DuckDBPyConnection, source: Source, plan: Plan, table: str, like: str, load_id: int) -> Landed:
     """Land a file in `table`, which gets the columns of the table `like`, and `x_reject`.
 
     `x_source_row` is the line of a text file or the row of a Parquet file, from 1, a header line included.
@@ -57,9 +55,7 @@ def land(
             clean = Path(folder) / "clean.csv"
             bad = damage.separate(source, plan, clean, LINE_FIELD)
             reading = _read_csv(clean, [*plan.fields, LINE_FIELD], plan, "none")
-            _create(
-                con, table, _statement(plan, targets, load_id, reading, line=ref(LINE_FIELD)), source.path
-            )
+            _create(con, table, _statement(plan, targets, load_id, reading, line=ref(LINE_FIELD)), source.path)
             con.execute("drop table reject_errors; drop table reject_scans")
     for statement in plan.finish:
         con.execute(statement.format(table=table))
@@ -108,9 +104,7 @@ def _read_csv(path: Path, fields: list[str], plan: Plan, compression: str) -> st
     )
 
 
-def _statement(
-    plan: Plan, targets: dict[str, str], load_id: int, reading: str, types=None, line="null"
-) -> str:
+def _statement(plan: Plan, targets: dict[str, str], load_id: int, reading: str, types=None, line="null") -> str:
     """The one query that types a file's fields and says what is wrong with a row, '' where it is no record."""
     types = types or {}
     fields = "*"

@@ -78,9 +78,7 @@ def _reader(name: str) -> Reader:
         delimiter, header = source.best_delimiter(names)
         by_name = {column.lower(): column for column in reversed(header)}
         if missing := [column for column in required if column not in by_name]:
-            raise UnreadableFile(
-                f"{source.path.name}: no {name} file, column {', '.join(missing)} is missing"
-            )
+            raise UnreadableFile(f"{source.path.name}: no {name} file, column {', '.join(missing)} is missing")
         columns = {
             column: Column(ref(by_name[column]), kind, column in required)
             for column, kind in {**required, **optional}.items()

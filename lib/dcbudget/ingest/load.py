@@ -67,9 +67,7 @@ def expand(paths: Iterable[str | Path]) -> list[Path]:
         if path.is_dir():
             found += sorted(f for f in path.rglob("*") if f.is_file() and _may_be_data(f.relative_to(path)))
         elif not path.exists() and glob.has_magic(str(given)):
-            found += sorted(Path(f) for f in glob.glob(str(given), recursive=True) if Path(f).is_file()) or [
-                path
-            ]
+            found += sorted(Path(f) for f in glob.glob(str(given), recursive=True) if Path(f).is_file()) or [path]
         else:
             found.append(path)
     return list(dict.fromkeys(found))
@@ -92,9 +90,7 @@ def recognise(source: Source, name: str | None = None) -> Reader:
     for reader in READERS:
         if reader.detect(source):
             return reader
-    raise UnreadableFile(
-        f"{source.path.name}: its format is not known (dcbudget formats lists those that are)"
-    )
+    raise UnreadableFile(f"{source.path.name}: its format is not known (dcbudget formats lists those that are)")
 
 
 def load(
@@ -194,15 +190,11 @@ def _shape(con: duckdb.DuckDBPyConnection, dataset: str) -> str:
     """The table whose columns a landing table takes, `x_reject` included."""
     if dataset == "charges":
         return "landed.charges_none"
-    con.execute(
-        f"create or replace temp table shape as select *, null::varchar as x_reject from {dataset} limit 0"
-    )
+    con.execute(f"create or replace temp table shape as select *, null::varchar as x_reject from {dataset} limit 0")
     return "shape"
 
 
-def _keep_books(
-    con, path: Path, plan: Plan, landed: Landed, load_id: int, status: str, mark: str, stat
-) -> FileResult:
+def _keep_books(con, path: Path, plan: Plan, landed: Landed, load_id: int, status: str, mark: str, stat) -> FileResult:
     """Count rows and money, move rejected rows to `rejects`, and write the load down."""
     table = landed.table
     money = f"coalesce({plan.money}, 0)" if plan.money else "0::decimal(38, 24)"

@@ -26,9 +26,7 @@ KEEPING = {
 }
 
 
-def settle(
-    con: duckdb.DuckDBPyConnection, dataset: str, table: str, load_id: int, file: str, options: Options
-) -> str:
+def settle(con: duckdb.DuckDBPyConnection, dataset: str, table: str, load_id: int, file: str, options: Options) -> str:
     """Reject all but the last record of a key, and delete the loaded records that the file states anew.
 
     Returns
@@ -48,9 +46,7 @@ def settle(
     matching = " and ".join(f"old.{column} is not distinct from new.{column}" for column in same) or "true"
     replaced = con.execute(f"""
         delete from {dataset} as old
-        where exists (select 1 from {table} as new where new.x_reject is null and {matching})""").fetchone()[
-        0
-    ]
+        where exists (select 1 from {table} as new where new.x_reject is null and {matching})""").fetchone()[0]
     return "replaced" if replaced else "loaded"
 
 

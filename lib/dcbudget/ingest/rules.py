@@ -37,9 +37,7 @@ def assign_charges(con: duckdb.DuckDBPyConnection, table: str) -> None:
         for target, filled in zip(TARGETS, given, strict=True)
         if not filled
     ]
-    has_gpus = con.execute(
-        f"select count(*) from {table} where contains(SkuPriceDetails, 'GpuCount')"
-    ).fetchone()[0]
+    has_gpus = con.execute(f"select count(*) from {table} where contains(SkuPriceDetails, 'GpuCount')").fetchone()[0]
     if has_gpus:
         changes += [
             f"x_gpu_model = coalesce(x_gpu_model, {GPU_MODEL})",

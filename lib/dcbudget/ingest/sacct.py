@@ -144,6 +144,4 @@ def _delimiter(line: str, width: int) -> str:
     return (fitting or candidates or ["|"])[0]
 
 
-READER = Reader(
-    "sacct", "jobs", "Slurm accounting text (sacct --parsable2), with a header or --fields", detect, plan
-)
+READER = Reader("sacct", "jobs", "Slurm accounting text (sacct --parsable2), with a header or --fields", detect, plan)

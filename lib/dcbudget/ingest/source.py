@@ -103,9 +103,7 @@ def open_source(path: Path) -> Source:
         encoding = "utf-16"
     elif b"\x00" in head:
         raise UnreadableFile(f"{path.name}: neither text nor Parquet")
-    return Source(
-        path, "text", compression, head.decode(encoding, errors="replace").lstrip("\ufeff"), encoding
-    )
+    return Source(path, "text", compression, head.decode(encoding, errors="replace").lstrip("\ufeff"), encoding)
 
 
 def fingerprint(path: Path) -> str:
@@ -132,7 +130,5 @@ def _parquet_types(path: Path) -> dict[str, str]:
         try:
             rows = con.execute("describe select * from read_parquet(?)", [str(path)]).fetchall()
         except duckdb.Error as error:
-            raise UnreadableFile(
-                f"{path.name}: damaged Parquet file ({str(error).splitlines()[0]})"
-            ) from None
+            raise UnreadableFile(f"{path.name}: damaged Parquet file ({str(error).splitlines()[0]})") from None
     return {row[0]: row[1] for row in rows}

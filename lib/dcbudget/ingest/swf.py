@@ -23,18 +23,14 @@ def detect(source: Source) -> bool:
         return False
     for line in source.head_lines[:2000]:
         if line.strip() and not line.startswith(";"):
-            return len(line.split()) == FIELDS and all(
-                re.fullmatch(r"-?\d+(\.\d+)?", word) for word in line.split()
-            )
+            return len(line.split()) == FIELDS and all(re.fullmatch(r"-?\d+(\.\d+)?", word) for word in line.split())
     return False
 
 
 def plan(source: Source, options: Options) -> Plan:
     """Times are seconds after the header's UnixStartTime; an unknown wait counts as none, as the archive says."""
     comments = dict(
-        match.groups()
-        for line in source.head_lines
-        if (match := re.match(r";\s*(\w+):\s*(.*?)\s*$", line)) is not None
+        match.groups() for line in source.head_lines if (match := re.match(r";\s*(\w+):\s*(.*?)\s*$", line)) is not None
     )
     epoch = float(comments.get("UnixStartTime", 0))
     words = f"string_split_regex(trim(\"f:{LINE}\"), '\\s+')"
@@ -48,9 +44,7 @@ def plan(source: Source, options: Options) -> Plan:
 
     start = f"{seconds(2)} + coalesce({seconds(3)}, 0)"
     states = " ".join(f"when {literal(code)} then {literal(state)}" for code, state in STATES.items())
-    faulty = " or ".join(
-        f"try_cast({words}[{position}] as double) is null" for position in range(1, FIELDS + 1)
-    )
+    faulty = " or ".join(f"try_cast({words}[{position}] as double) is null" for position in range(1, FIELDS + 1))
     return Plan(
         format=f"swf {comments['Version']}" if "Version" in comments else "swf",
         dataset="jobs",
