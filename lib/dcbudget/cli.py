@@ -126,11 +126,12 @@ def report(
     out: Annotated[Path, typer.Option("--out", help="Folder of reports; the month's folder is made in it.")] = Path(
         "reports"
     ),
+    parameter: Annotated[list[str] | None, typer.Option("--parameter", "-p", help="name=value, repeatable.")] = None,
 ) -> None:
     """Render the monthly budget review: notebook, HTML and spreadsheet."""
     from dcbudget.report import render
 
-    rendered = render(month, db, out)
+    rendered = render(month, db, out, _parameters(parameter or []))
     for line in rendered.headline:
         print(line)
     print(f"report: {rendered.html}")
@@ -185,6 +186,23 @@ def _options(fields: str, timezone: str, overlap: str, mapping: list[str], as_of
         overlap=overlap,
         mapping=dict(pair.split("=", 1) for pair in mapping),
     )
+
+
+def _parameters(pairs: list[str]) -> dict[str, object]:
+    """name=value pairs; numbers become numbers."""
+    values: dict[str, object] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise DcbudgetError(f"--parameter must be name=value, not {pair!r}")
+        try:
+            values[name] = int(text)
+        except ValueError:
+            try:
+                values[name] = float(text)
+            except ValueError:
+                values[name] = text
+    return values
 
 
 def _result_as_dict(result) -> dict:

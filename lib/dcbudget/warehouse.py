@@ -15,7 +15,10 @@ import xxhash
 
 from dcbudget.errors import DatabaseBusy, DatabaseMissing, DcbudgetError
 
-DEFAULT_DATABASE = Path("data/private/budget.duckdb")
+# The workbook's folder where the library is installed in place, else where the user stands.
+_BESIDE = Path(__file__).resolve().parents[2]
+PROJECT = _BESIDE if (_BESIDE / "notebooks").is_dir() else Path()
+DEFAULT_DATABASE = PROJECT / "data/private/budget.duckdb"
 WAIT_SECONDS = 60.0
 # Order matters: later views stand on earlier ones.
 STAGING = ("owned_charges", "charges", "runs", "cost_lines", "job_days")

@@ -1,17 +1,20 @@
 -- grain: one row a day, cluster and GPU model; GPU-hours
 -- key: day, cluster, gpu_model
 -- source: cost_lines (capacity: what was owned or paid for), job_days (allocated, used)
-with capacity as (
+with starts as (
+    select *, unnest(generate_series(date_trunc('day', from_time)::timestamp, to_time - interval 1 microsecond,
+        interval 1 day)) as day_start
+    from cost_lines
+    where gpu_hours > 0 and shared
+),
+capacity as (
     select
-        d.d::date as day,
+        day_start::date as day,
         cluster,
         gpu_model,
-        sum(gpu_hours * epoch(least(to_time, d.d + interval 1 day) - greatest(from_time, d.d))
+        sum(gpu_hours * epoch(least(to_time, day_start + interval 1 day) - greatest(from_time, day_start))
             / epoch(to_time - from_time)) as capacity_gpu_hours
-    from cost_lines,
-        unnest(generate_series(date_trunc('day', from_time)::timestamp,
-            to_time - interval 1 microsecond, interval 1 day)) as d (d)
-    where gpu_hours > 0 and shared
+    from starts
     group by all
 ),
 allocated as (

@@ -14,7 +14,7 @@ with final as (
         ProviderName = 'Owned' as owned,
         case
             when ProviderName = 'Owned' then ServiceName
-            when ChargeCategory = 'Tax' or ServiceName ilike '%support%' then 'Tax and support'
+            when ChargeCategory in ('Tax', 'Credit') or ServiceName ilike '%support%' then 'Tax and support'
             when x_gpu_model is not null then 'Rented GPUs'
             when ServiceCategory = 'Storage' then 'Storage'
             when ServiceCategory = 'Networking' then 'Network'

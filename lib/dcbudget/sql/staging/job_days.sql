@@ -9,12 +9,13 @@ with spans as (
     from jobs
     where start_time is not null and gpus > 0
 ),
+starts as (
+    select *, unnest(generate_series(date_trunc('day', from_time)::timestamp, to_time, interval 1 day)) as day_start
+    from spans
+),
 days as (
-    select
-        spans.*,
-        d.d as day_start,
-        epoch(least(to_time, d.d + interval 1 day) - greatest(from_time, d.d)) / 3600 * gpus as gpu_hours
-    from spans, unnest(generate_series(date_trunc('day', from_time)::timestamp, to_time, interval 1 day)) as d (d)
+    select *, epoch(least(to_time, day_start + interval 1 day) - greatest(from_time, day_start)) / 3600 * gpus as gpu_hours
+    from starts
 ),
 final as (
     select

@@ -1,0 +1,118 @@
+"""The controller's arithmetic of one month: budget against actual, movers, and where the year will land."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from dcbudget.errors import DcbudgetError, MixedCurrencies
+
+
+@dataclass(frozen=True)
+class Landing:
+    """Where the fiscal year lands at the run rate [money, effective].
+
+    Attributes
+    ----------
+    year_start, year_end : first months of this and of the next fiscal year.
+    spent : actual from the year's start to the month.
+    run_rate : mean of the last months, which every month to come is taken to cost.
+    months_to_come : months of the year after this one.
+    landing, budget : of the whole year; variance = landing - budget.
+    """
+
+    year_start: pd.Timestamp
+    year_end: pd.Timestamp
+    spent: float
+    run_rate: float
+    months_to_come: int
+    landing: float
+    budget: float
+
+    @property
+    def variance(self) -> float:
+        return self.landing - self.budget
+
+
+def only_currency(frame: pd.DataFrame) -> str:
+    """The one currency of a frame.
+
+    Raises
+    ------
+    MixedCurrencies : there are several; amounts in them cannot be summed without a rate.
+    """
+    currencies = sorted(frame["currency"].dropna().unique())
+    if len(currencies) > 1:
+        raise MixedCurrencies(f"amounts in {' and '.join(currencies)} cannot be summed without a rate between them")
+    if not currencies:
+        raise DcbudgetError("there are no amounts, and so no currency")
+    return currencies[0]
+
+
+def variance_by(lines: pd.DataFrame, by: str | list[str]) -> pd.DataFrame:
+    """Budget, actual and variance summed by one or more columns, the largest absolute variance first.
+
+    Parameters
+    ----------
+    lines : columns `budget`, `actual` [money] and those of `by`.
+
+    Returns
+    -------
+    DataFrame : `by`, `budget`, `actual`, `variance` (actual - budget, positive is over) and `variance_rate`
+        (variance / budget, decimal, null where nothing was budgeted).
+    """
+    frame = lines.groupby(by, as_index=False)[["budget", "actual"]].sum()
+    frame["variance"] = frame["actual"] - frame["budget"]
+    frame["variance_rate"] = frame["variance"] / frame["budget"].where(frame["budget"] != 0)
+    order = frame["variance"].abs().sort_values(ascending=False, kind="stable").index
+    return frame.loc[order].reset_index(drop=True)
+
+
+def movers(costs: pd.DataFrame, month: pd.Timestamp, by: list[str], top: int) -> pd.DataFrame:
+    """What changed most since the month before.
+
+    Parameters
+    ----------
+    costs : columns `month`, `cost` [money] and those of `by`.
+
+    Returns
+    -------
+    DataFrame : `by`, `before`, `now`, `change` (now - before), at most `top` rows, largest absolute change first.
+    """
+    before = month - pd.DateOffset(months=1)
+    two = costs[costs["month"].isin([before, month])]
+    frame = two.pivot_table(index=by, columns="month", values="cost", aggfunc="sum", fill_value=0.0)
+    frame = frame.reindex(columns=[before, month], fill_value=0.0)
+    frame.columns = ["before", "now"]
+    frame["change"] = frame["now"] - frame["before"]
+    order = frame["change"].abs().sort_values(ascending=False, kind="stable").index
+    return frame.loc[order].head(top).reset_index()
+
+
+def fiscal_year_of(month: pd.Timestamp, first_month: int) -> tuple[pd.Timestamp, pd.Timestamp]:
+    """First months of the fiscal year that holds a month, and of the next one; `first_month` is 1 to 12."""
+    year = month.year if month.month >= first_month else month.year - 1
+    start = pd.Timestamp(year=year, month=first_month, day=1)
+    return start, start + pd.DateOffset(years=1)
+
+
+def run_rate_landing(
+    monthly: pd.DataFrame, month: pd.Timestamp, fiscal_year_start: int = 1, run_rate_months: int = 3
+) -> Landing:
+    """The year's landing: what was spent, plus the mean of the last months for each month to come.
+
+    Parameters
+    ----------
+    monthly : one row a month: `month`, `budget`, `actual` [money, effective]; months without data count as zero.
+    month : the last month with actuals.
+    fiscal_year_start : month in which the fiscal year begins, 1 to 12.
+    run_rate_months : how many months, this one included, the run rate is the mean of.
+    """
+    start, end = fiscal_year_of(month, fiscal_year_start)
+    series = monthly.set_index("month")
+    year = series[(series.index >= start) & (series.index < end)]
+    spent = float(year.loc[year.index <= month, "actual"].sum())
+    recent = series[(series.index <= month) & (series.index > month - pd.DateOffset(months=run_rate_months))]
+    run_rate = float(recent["actual"].mean()) if len(recent) else 0.0
+    to_come = len(pd.date_range(month + pd.DateOffset(months=1), end, freq="MS", inclusive="left"))
+    landing = spent + run_rate * to_come
+    return Landing(start, end, spent, run_rate, to_come, landing, float(year["budget"].sum()))

@@ -1,0 +1,146 @@
+"""What is sent: the monthly review as an executed notebook, one HTML page without scripts, and a spreadsheet."""
+
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from tempfile import mkdtemp
+
+from dcbudget import warehouse
+from dcbudget.errors import ReportError
+from dcbudget.export import write_tables
+from dcbudget.stages.review import MonthlyReview
+
+NAME = "review"
+# Tag of cells that are for hands, not for readers.
+PANEL_TAG = "panel"
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A report's files and the lines of its headline."""
+
+    notebook: Path
+    html: Path
+    spreadsheet: Path
+    headline: list[str]
+
+
+def notebooks_folder() -> Path:
+    """The workbook's notebooks, beside the library."""
+    return warehouse.PROJECT / "notebooks"
+
+
+def render(
+    month: str | None, db: str | Path | None, out: Path, parameters: dict[str, object] | None = None
+) -> Rendered:
+    """Render a month's review into `out/YYYY-MM`, wholly or not at all.
+
+    Parameters
+    ----------
+    month : "YYYY-MM", None for the latest with charges.
+    parameters : further parameters of the notebook.
+
+    Raises
+    ------
+    DcbudgetError : no database, no such month, no such parameter.
+    ReportError : the notebook failed.
+    """
+    template = notebooks_folder() / "7_review.ipynb"
+    given = dict(parameters or {})
+    _check_parameters(template, given)
+    path = warehouse.database_path(db).resolve()
+    review = MonthlyReview(**{**given, "month": month or "", "database": str(path)})
+    name = f"{review.month:%Y-%m}"
+    out.mkdir(parents=True, exist_ok=True)
+    work = Path(mkdtemp(prefix=f".{name}-", dir=out))
+    try:
+        _execute(template, work / f"{NAME}.ipynb", {**given, "month": name}, path)
+        _write_html(work / f"{NAME}.ipynb", work / f"{NAME}.html", f"Budget review {name}")
+        write_tables(work / f"{NAME}.xlsx", review.headline(), review.tables(), review.month)
+        work.chmod(0o755)
+        _swap(work, out / name)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    made = [out / name / f"{NAME}.{suffix}" for suffix in ("ipynb", "html", "xlsx")]
+    return Rendered(*made, review.headline().lines())
+
+
+def _check_parameters(template: Path, given: dict[str, object]) -> None:
+    """Papermill only warns of a parameter that the notebook does not have."""
+    if not given:
+        return
+    import papermill
+
+    known = papermill.inspect_notebook(str(template))
+    if unknown := [name for name in given if name not in known]:
+        raise ReportError(f"the notebook has no parameter {unknown[0]!r}; it has {', '.join(known)}")
+
+
+def _execute(template: Path, output: Path, parameters: dict[str, object], db: Path) -> None:
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    with _environment(DCBUDGET_DB=str(db), DCBUDGET_CHARTS="svg"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            papermill.execute_notebook(
+                str(template),
+                str(output),
+                parameters,
+                kernel_name="python3",
+                progress_bar=False,
+                cwd=str(template.parent),
+            )
+        except PapermillExecutionError as error:
+            raise ReportError(f"the report's notebook failed: {error.ename}: {error.evalue}") from None
+
+
+def _write_html(notebook: Path, page: Path, title: str) -> None:
+    """One page: the outputs and the prose, no code, no script, nothing from a network."""
+    import nbformat
+    from nbconvert import HTMLExporter
+    from nbconvert.preprocessors import TagRemovePreprocessor
+    from traitlets.config import Config
+
+    content = nbformat.read(notebook, as_version=4)
+    content.metadata.pop("papermill", None)
+    for cell in content.cells:
+        cell.metadata.pop("papermill", None)
+    nbformat.write(content, notebook)
+    config = Config()
+    config.TagRemovePreprocessor.remove_cell_tags = {PANEL_TAG, "parameters", "injected-parameters"}
+    exporter = HTMLExporter(config=config, template_name="basic", exclude_input=True, exclude_input_prompt=True,
+                            exclude_output_prompt=True)  # fmt: skip
+    exporter.register_preprocessor(TagRemovePreprocessor(config=config), enabled=True)
+    body, _ = exporter.from_notebook_node(content)
+    template = files("dcbudget").joinpath("templates/report.html").read_text(encoding="utf-8")
+    page.write_text(template.format(title=escape(title), body=body), encoding="utf-8")
+
+
+def _swap(work: Path, final: Path) -> None:
+    """Put the finished folder in the place of an earlier one."""
+    old = final.with_name(f".{final.name}-old-{os.getpid()}")
+    if final.exists():
+        final.rename(old)
+    work.rename(final)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

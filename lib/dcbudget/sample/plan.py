@@ -1,0 +1,266 @@
+"""The fleet, the price list, the rules of attribution, and the approved budgets.
+
+The budgets are what a good planner would have written: the cost of each project at the prices and volumes
+known beforehand, smoothed over neighbouring months, with an error of a few per cent.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from .catalog import (
+    CLOUD_CLUSTER,
+    FLEET,
+    FLEET_COLUMNS,
+    OWNED_CLUSTER,
+    PARTITIONS,
+    PROJECTS,
+    TEAMS,
+    capacity_gpu_hours,
+    installed_units,
+)
+from .focus import (
+    EAST,
+    MONEY_PLACES,
+    PRICE_PLACES,
+    PROVIDER,
+    QUANTUM,
+    SKUS,
+    WEST,
+    Line,
+    decimal_text,
+    list_price,
+)
+from .window import Window
+
+CATEGORIES = (
+    "Owned hardware",
+    "Power",
+    "Facility and staff",
+    "Rented GPUs",
+    "Storage",
+    "Network",
+    "Other services",
+    "Tax and support",
+)
+DRIVERS = ("GPU-hours", "kWh", "servers", "GPU-hours", "TB", "GB egress", "services", "share of the bill")
+PRICE_COLUMNS = (
+    "provider",
+    "region",
+    "sku",
+    "gpu_model",
+    "gpus",
+    "pricing_category",
+    "unit",
+    "unit_price",
+    "currency",
+    "effective_from",
+)
+IDLE = "Idle capacity"
+FLEET_NUMBERS = tuple(
+    name for name in FLEET_COLUMNS[FLEET_COLUMNS.index("life_months") :] if name != "currency"
+)
+BUDGET_ERROR, BUDGET_ERROR_MAX = 0.012, 0.025  # standard deviation and limit, as a fraction
+GROWTH_BEYOND = 1.008  # a month, for the months planned after the sample's end
+
+
+def write_rows(path: Path, header: Iterable[str], rows: Iterable[Iterable]) -> int:
+    """Write a small CSV file; return the number of rows below the header."""
+    count = 0
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        for count, row in enumerate(rows, 1):  # noqa: B007
+            writer.writerow(row)
+    return count
+
+
+def fleet_rows() -> list[list]:
+    """Return the owned hardware, one row a batch of like units; prices and power are per unit."""
+    return [[asset[column] for column in FLEET_COLUMNS] for asset in FLEET]
+
+
+def price_rows(window: Window) -> list[tuple]:
+    """Return the provider's list prices in USD a unit, one row from each date on which a price changed."""
+    rows = []
+    for sku in SKUS.values():
+        for pricing in sku.prices:
+            changes: list[tuple[str, int]] = []
+            for month in window.months if pricing == "Dynamic" else ("2025-01", "2026-04"):
+                price = list_price(sku.name, pricing, month)
+                if not changes or price != changes[-1][1]:
+                    changes.append((month, price))
+            for region in (EAST, WEST) if (sku.name, pricing) == ("gpu-a100-8x", "Committed") else (EAST,):
+                rows += [
+                    (
+                        PROVIDER,
+                        region[0],
+                        sku.name,
+                        sku.gpu_model,
+                        sku.gpus,
+                        pricing,
+                        sku.unit,
+                        decimal_text(price, PRICE_PLACES),
+                        "USD",
+                        f"{month}-01",
+                    )
+                    for month, price in changes
+                ]
+    return rows
+
+
+def rule_rows() -> list[tuple[str, str, str, str]]:
+    """Return the rules that give charges, jobs and assets a project or a cluster; the first match wins."""
+    rows = [("project", "tag:project", project, project) for project in PROJECTS]
+    rows += [("project", "SubAccountId", f"acct-{project}", project) for project in PROJECTS]
+    rows += [("project", "account", f"{project}-*", project) for project in TEAMS]
+    rows += [("cluster", "tag:cluster", CLOUD_CLUSTER, CLOUD_CLUSTER)]
+    rows += [("cluster", "partition", p.name, p.cluster) for p in PARTITIONS if p.cluster == OWNED_CLUSTER]
+    return [*rows, ("cluster", "partition", "cloud-*", CLOUD_CLUSTER)]
+
+
+def owned_costs(window: Window) -> dict[str, np.ndarray]:
+    """Return the cost of owned hardware by GPU model ("" for storage and network).
+
+    Each value has the shape (3, months): straight-line depreciation, power less heat sold, staff and space.
+    """
+    costs: dict[str, np.ndarray] = {}
+    for asset in FLEET:
+        units = installed_units(asset, window)
+        per = {name: float(asset[name] or "nan") for name in FLEET_NUMBERS}
+        kw = per["measured_kw"] if asset["measured_kw"] else per["nameplate_kw"] * per["power_fraction"]
+        kwh_price = per["pue"] * per["tariff_per_kwh"] - per["heat_credit_per_kwh"]
+        parts = np.array(
+            [
+                units * (per["purchase_price"] - per["residual_value"]) / per["life_months"],
+                units * kw * window.hours * kwh_price,
+                units * (per["staff_cost_per_month"] + per["space_cost_per_month"]),
+            ]
+        )
+        costs[asset["gpu_model"]] = costs.get(asset["gpu_model"], 0) + parts
+    return costs
+
+
+def project_costs(
+    charges: pd.DataFrame,
+    lines: list[Line],
+    hours: dict[tuple[str, str], np.ndarray],
+    window: Window,
+    planned: bool,
+) -> np.ndarray:
+    """Return the cost of each project, of idle capacity and of what is unallocated.
+
+    A project bears its own charges and, of each shared pool, the pool's cost times its share of the pool's
+    capacity in GPU-hours; the rest of a pool is idle capacity. Storage and network hardware follow the
+    GPU-hours of the whole hall.
+
+    Parameters
+    ----------
+    hours : dict
+        Allocated GPU-hours by (cluster, gpu_model), as jobs.monthly_gpu_hours gives them.
+    planned : bool
+        True for what the budget knew of, False for the effective cost.
+
+    Returns
+    -------
+    ndarray
+        USD, shape (projects + 2, categories, months).
+    """
+    months, count = len(window.months), len(PROJECTS)
+    cost = np.zeros((count + 2, len(CATEGORIES), months))
+
+    def share_out(pool: np.ndarray, used: np.ndarray, capacity: np.ndarray, category: int) -> None:
+        rate = np.divide(pool, capacity, out=np.zeros(months), where=capacity > 0)
+        cost[:count, category] += rate * (used[0] if planned else used.sum(axis=0))
+        cost[count, category] += pool - rate * used.sum(axis=(0, 1))
+
+    capacity = capacity_gpu_hours(window)
+    hall = {model: used for (cluster, model), used in hours.items() if cluster == OWNED_CLUSTER}
+    for model, parts in owned_costs(window).items():
+        used = hall[model] if model else sum(hall.values())
+        room = capacity[model] if model else sum(capacity.values())
+        for category, pool in enumerate(parts):
+            share_out(pool, used, room, category)
+
+    money = charges["plan" if planned else "effective"].to_numpy() / 10**MONEY_PLACES
+    line, month = charges["line"].to_numpy(), charges["month"].to_numpy()
+    shared = np.array(['"cluster"' in entry.columns["Tags"] for entry in lines])[line]
+    owner = [PROJECTS.index(entry.project) if entry.project else count + 1 for entry in lines]
+    category = [CATEGORIES.index(entry.category) for entry in lines]
+    own = ~shared
+    np.add.at(cost, (np.array(owner)[line[own]], np.array(category)[line[own]], month[own]), money[own])
+    models = np.array(
+        [
+            SKUS[entry.columns["SkuId"]].gpu_model if entry.columns.get("SkuId") in SKUS else ""
+            for entry in lines
+        ]
+    )[line]
+    counted = shared & (money > 0)
+    for model in ("H100", "A100"):
+        here = counted & (models == model)
+        pool = np.bincount(month[here], money[here], months)
+        room = np.bincount(month[here], charges["quantity"].to_numpy()[here] * 8 / QUANTUM, months)
+        share_out(pool, hours[CLOUD_CLUSTER, model], room, CATEGORIES.index("Rented GPUs"))
+    return cost
+
+
+def budget(rng: np.random.Generator, expected: np.ndarray, window: Window) -> pd.DataFrame:
+    """Return the approved budgets: the months of the window, and the rest of 2026.
+
+    Parameters
+    ----------
+    expected : ndarray
+        What project_costs gives with planned=True, USD.
+
+    Returns
+    -------
+    DataFrame
+        plan_version, status, month, project, category, amount (text, two decimals), currency, driver.
+    """
+    expected = expected[: len(PROJECTS) + 1]
+    padded = np.concatenate([expected[..., :1], expected, expected[..., -1:]], axis=-1)
+    smooth = 0.7 * expected + 0.15 * (padded[..., :-2] + padded[..., 2:])
+    later = smooth[..., -3:].mean(axis=-1)[..., None] * GROWTH_BEYOND ** np.arange(2, 8)
+    plan = np.concatenate([smooth, later], axis=-1)
+    error = np.clip(rng.normal(0, BUDGET_ERROR, plan.shape), -BUDGET_ERROR_MAX, BUDGET_ERROR_MAX)
+    amounts = np.round(plan * (1 + error), -1)
+    months = [*window.months, *(f"2026-{m:02d}" for m in range(7, 13))]
+    rows = [
+        (
+            f"{month[:4]}-approved",
+            "approved",
+            f"{month}-01",
+            project,
+            category,
+            f"{amounts[j, c, m]:.2f}",
+            "USD",
+            DRIVERS[c],
+        )
+        for m, month in enumerate(months)
+        for j, project in enumerate((*PROJECTS, IDLE))
+        for c, category in enumerate(CATEGORIES)
+        if amounts[j, c, m] > 0
+    ]
+    columns = ["plan_version", "status", "month", "project", "category", "amount", "currency", "driver"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def write_plan(folder: Path, lines: pd.DataFrame, window: Window) -> dict[str, int]:
+    """Write fleet, rules, prices and budgets; return the rows of each file by its path under the folder."""
+    for name in ("fleet", "rules", "budget", "prices"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    tables = {
+        "fleet/fleet.csv": (FLEET_COLUMNS, fleet_rows()),
+        "rules/projects.csv": (("assign", "field", "pattern", "value"), rule_rows()),
+        "prices/prices.csv": (PRICE_COLUMNS, price_rows(window)),
+    }
+    counts = {name: write_rows(folder / name, *table) for name, table in tables.items()}
+    for version, rows in lines.groupby("plan_version"):
+        name = f"budget/budget_{version[:4]}.csv"
+        counts[name] = write_rows(folder / name, lines.columns, rows.itertuples(index=False, name=None))
+    return counts

@@ -1,0 +1,71 @@
+"""Which month and which plan a stage speaks of; wrong ones are errors of one line."""
+
+import re
+
+import pandas as pd
+
+from dcbudget import warehouse
+from dcbudget.errors import DcbudgetError, OutOfRange
+
+
+def months_with_bills(db=None) -> list[pd.Timestamp]:
+    """Months that have charges; those of the owned fleet alone count only where no bill is loaded at all."""
+    frame = warehouse.query(
+        "select month, bool_or(provider <> 'Owned') as billed from cost_monthly group by 1 order by 1", db
+    )
+    if frame["billed"].any():
+        frame = frame[frame["billed"]]
+    return [pd.Timestamp(month) for month in frame["month"]]
+
+
+def parse_month(text: str | None, months: list[pd.Timestamp]) -> pd.Timestamp:
+    """The month of a `YYYY-MM`, or the latest where it is empty.
+
+    Raises
+    ------
+    DcbudgetError : not such a text, or a month without charges.
+    """
+    if not months:
+        raise DcbudgetError("the database has no charges yet; load a bill or a fleet ledger first")
+    if not text:
+        return months[-1]
+    if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", text):
+        raise DcbudgetError(f"a month must be written YYYY-MM, not {text!r}")
+    month = pd.Timestamp(f"{text}-01")
+    if month not in months:
+        raise DcbudgetError(f"no charges in {text}; there are charges from {months[0]:%Y-%m} to {months[-1]:%Y-%m}")
+    return month
+
+
+def plan_for(month: pd.Timestamp, plan_version: str, db=None) -> str:
+    """The plan version to compare with: the one that is named, else the last approved one that covers the month.
+
+    Returns
+    -------
+    Its name, "" where no plan covers the month.
+    """
+    plans = warehouse.query(
+        "select plan_version, coalesce(max(status), '') = 'approved' as approved, bool_or(month = ?) as covers"
+        " from budget_lines group by 1 order by covers, approved, plan_version",
+        db,
+        [month.date()],
+    )
+    if plan_version:
+        if plan_version not in set(plans["plan_version"]):
+            known = ", ".join(plans["plan_version"]) or "none"
+            raise DcbudgetError(f"no plan version {plan_version!r}; there are: {known}")
+        return plan_version
+    covering = plans[plans["covers"]]
+    return covering["plan_version"].iloc[-1] if len(covering) else ""
+
+
+def in_range(name: str, value: float, low: float, high: float) -> float:
+    """The value itself.
+
+    Raises
+    ------
+    OutOfRange : it lies outside [low, high].
+    """
+    if not low <= value <= high:
+        raise OutOfRange(f"{name} must lie between {low:g} and {high:g}, not {value:g}")
+    return value

@@ -1,0 +1,338 @@
+"""7_review: what did we learn this month? The monthly budget review, as tables and charts."""
+
+from functools import cached_property
+
+import pandas as pd
+
+from dcbudget import charts, warehouse
+from dcbudget.models import capacity, review
+from dcbudget.stages.period import in_range, months_with_bills, parse_month, plan_for
+from dcbudget.tables import CENTS, COUNT, MONEY, RATE, SIGNED, SIGNED_RATE, Headline, Table
+
+NOBODY = ("Idle capacity", "Unallocated")
+
+
+class MonthlyReview:
+    """One month's review; money on the effective (amortised) basis unless a title says otherwise.
+
+    Parameters
+    ----------
+    month : "YYYY-MM", "" for the latest with charges.
+    database : file, "" for the default one.
+    plan_version : budget to compare with, "" for the last approved one.
+    fiscal_year_start : month in which the fiscal year begins, 1 to 12.
+    run_rate_months : months whose mean the months to come are taken to cost.
+    top_movers : how many movers are shown.
+
+    Raises
+    ------
+    DcbudgetError : no database, no such month or plan, a value out of range, several currencies without a rate.
+    """
+
+    def __init__(
+        self,
+        month: str = "",
+        database: str = "",
+        plan_version: str = "",
+        fiscal_year_start: int = 1,
+        run_rate_months: int = 3,
+        top_movers: int = 8,
+    ):
+        self.db = database or None
+        self.fiscal_year_start = int(in_range("fiscal_year_start", fiscal_year_start, 1, 12))
+        self.run_rate_months = int(in_range("run_rate_months", run_rate_months, 1, 24))
+        self.top_movers = int(in_range("top_movers", top_movers, 1, 50))
+        self.months = months_with_bills(self.db)
+        self.month = parse_month(month, self.months)
+        self.plan_version = plan_for(self.month, plan_version, self.db)
+        self.currency = review.only_currency(self.costs)
+        self.basis = f"effective cost, {self.currency}"
+
+    @cached_property
+    def costs(self) -> pd.DataFrame:
+        """Actual cost by month, project and category, shared pools shared out, months with bills only."""
+        frame = warehouse.mart("showback_monthly", self.db)
+        frame["month"] = pd.to_datetime(frame["month"])
+        frame = frame.rename(columns={"effective_cost": "cost"})
+        return frame[frame["month"].isin(self.months)]
+
+    @cached_property
+    def lines(self) -> pd.DataFrame:
+        """Budget and actual by month, project and category, of every month of the plan or with bills."""
+        keys = ["month", "project", "category", "currency"]
+        budget = warehouse.query(
+            "select month, project, category, currency, sum(amount) as budget from budget_lines"
+            " where plan_version in (select plan_version from budget_lines group by 1 having max(month) < ?)"
+            " or plan_version = ? group by all",
+            self.db,
+            [self._plan_start(), self.plan_version],
+        )
+        budget["month"] = pd.to_datetime(budget["month"])
+        actual = self.costs[[*keys, "cost"]].rename(columns={"cost": "actual"})
+        frame = actual.merge(budget, on=keys, how="outer")
+        return frame.fillna({"budget": 0.0, "actual": 0.0}).sort_values(keys, ignore_index=True)
+
+    @cached_property
+    def this_month(self) -> pd.DataFrame:
+        return self.lines[self.lines["month"] == self.month]
+
+    @cached_property
+    def monthly(self) -> pd.DataFrame:
+        return self.lines.groupby("month", as_index=False)[["budget", "actual"]].sum()
+
+    @cached_property
+    def landing(self) -> review.Landing:
+        return review.run_rate_landing(self.monthly, self.month, self.fiscal_year_start, self.run_rate_months)
+
+    @cached_property
+    def pools(self) -> pd.DataFrame:
+        """GPU-hours and effective cost of the month by pool."""
+        frame = warehouse.mart("gpu_hours_monthly", self.db, month=self.month.date())
+        frame["pool"] = frame["cluster"].fillna("") + " " + frame["gpu_model"].fillna("GPU of unknown model")
+        return capacity.utilisation(frame)
+
+    @cached_property
+    def biggest_mover(self) -> pd.Series | None:
+        found = self._movers(1)
+        return found.iloc[0] if len(found) else None
+
+    def headline(self) -> Headline:
+        """Spent, budget, variance, forecast, biggest mover."""
+        row = review.variance_by(self.this_month.assign(all="all"), "all").iloc[0]
+        landing, mover = self.landing, self.biggest_mover
+        year = f"fiscal year from {landing.year_start:%Y-%m}"
+        figures = [("Spent", self._money(row["actual"]), f"{self.month:%B %Y}, effective cost")]
+        if self.plan_version:
+            figures += [
+                ("Budget", self._money(row["budget"]), f"plan {self.plan_version}"),
+                ("Variance", SIGNED.format(row["variance"]) + f" {self.currency}", self._over(row["variance_rate"])),
+            ]
+        else:
+            figures.append(("Budget", "none", "no plan covers this month"))
+        figures.append(("Forecast", self._money(landing.landing), self._landing_remark(year)))
+        if mover is not None:
+            change = f"{SIGNED.format(mover['change'])} {self.currency} since {self._before:%B}"
+            figures.append(("Biggest mover", f"{mover['project']}, {mover['category']}", change))
+        return Headline(f"Budget review {self.month:%B %Y} ({self.basis})", figures)
+
+    def projects(self) -> Table:
+        """Budget, actual and variance of the month by project."""
+        return self._variance_table("project", "Project")
+
+    def categories(self) -> Table:
+        """Budget, actual and variance of the month by category of cost."""
+        return self._variance_table("category", "Category")
+
+    def variance_chart(self, by: str):
+        """Variance of the month by project or category; an Altair chart, for a panel to show."""
+        frame = review.variance_by(self.this_month, by)
+        return charts.variance_bars(frame, by, self._variance_finding(frame), self._what("variance"))
+
+    def projects_chart(self):
+        return charts.show(self.variance_chart("project"))
+
+    def trend_chart(self):
+        """Actual by month and category against the budget, over the last 18 months with bills."""
+        shown = self.lines[self.lines["month"].isin([m for m in self.months if m <= self.month][-18:])]
+        actual = shown.groupby(["month", "category"], as_index=False)["actual"].sum()
+        order = actual.groupby("category")["actual"].sum().sort_values(ascending=False).index
+        actual = actual.set_index("category").loc[order].reset_index()
+        budget = shown.groupby("month", as_index=False)[["budget", "actual"]].sum().query("budget > 0")
+        year = budget[budget["month"] >= self.landing.year_start]
+        over = int((year["actual"] > year["budget"]).sum())
+        title = (
+            f"Spend was over budget in {over} of {len(year)} months of this fiscal year"
+            if len(year)
+            else "Spend by month"
+        )
+        return charts.show(charts.trend(actual, budget, title, f"actual by month, {self.basis}"))
+
+    def year(self) -> Table:
+        """Year to date and landing by project."""
+        lines = self.lines[
+            (self.lines["month"] >= self.landing.year_start) & (self.lines["month"] < self.landing.year_end)
+        ]
+        rows = []
+        for project, part in lines.groupby("project"):
+            monthly = part.groupby("month", as_index=False)[["budget", "actual"]].sum()
+            monthly = monthly.set_index("month").reindex(self.monthly["month"], fill_value=0.0).reset_index()
+            end = review.run_rate_landing(monthly, self.month, self.fiscal_year_start, self.run_rate_months)
+            rows.append((project, end.spent, end.run_rate, end.landing, end.budget, end.variance))
+        frame = pd.DataFrame(rows, columns=["project", "spent", "run_rate", "landing", "budget", "variance"])
+        frame = frame.sort_values("variance", ascending=False, ignore_index=True)
+        names = {"project": "Project", "spent": "Year to date", "run_rate": "Run rate a month", "landing": "Landing",
+                 "budget": "Budget of the year", "variance": "Landing - budget"}  # fmt: skip
+        formats = dict.fromkeys(("spent", "run_rate", "landing", "budget"), MONEY) | {"variance": SIGNED}
+        title = (
+            f"At the run rate of {self.run_rate_months} months the year lands at {self._money(self.landing.landing)}"
+        )
+        if self.landing.budget:
+            title += f", {self._over(self.landing.variance / self.landing.budget)}"
+        return Table(frame, names, f"{title} ({self.basis})", formats, tuple(formats))
+
+    def movers(self) -> Table:
+        """What changed most since the month before."""
+        frame = self._movers(self.top_movers)
+        names = {"project": "Project", "category": "Category", "before": f"{self._before:%b %Y}",
+                 "now": f"{self.month:%b %Y}", "change": "Change"}  # fmt: skip
+        return Table(frame, names, f"{self._movers_finding()} ({self.basis})",
+                     {"before": MONEY, "now": MONEY, "change": SIGNED})  # fmt: skip
+
+    def movers_chart(self):
+        frame = self._movers(self.top_movers)
+        frame["label"] = frame["project"] + ", " + frame["category"]
+        what = self._what(f"change since {self._before:%B %Y}")
+        return charts.show(charts.movers_bars(frame, self._movers_finding(), what))
+
+    def gpu_hours(self) -> Table:
+        """GPU-hours of the month by pool: capacity, allocated, used, idle, and the money of idle."""
+        names = {"pool": "Pool", "capacity_gpu_hours": "Capacity", "allocated_gpu_hours": "Allocated",
+                 "idle_gpu_hours": "Idle", "allocation_rate": "Allocated / capacity",
+                 "gpu_utilisation": "GPU utilisation of allocated", "effective_cost": "Cost of capacity",
+                 "effective_cost_per_gpu_hour": "Cost per GPU-hour of capacity", "idle_effective_cost": "Idle money"}  # fmt: skip
+        formats = {"capacity_gpu_hours": COUNT, "allocated_gpu_hours": COUNT, "idle_gpu_hours": COUNT,
+                   "allocation_rate": RATE, "gpu_utilisation": RATE, "effective_cost": MONEY,
+                   "effective_cost_per_gpu_hour": CENTS, "idle_effective_cost": MONEY}  # fmt: skip
+        total = ("capacity_gpu_hours", "allocated_gpu_hours", "idle_gpu_hours", "effective_cost", "idle_effective_cost")
+        return Table(self.pools, names, f"{self._idle_finding()} ({self.basis})", formats, total)
+
+    def gpu_hours_chart(self):
+        parts = {"used": "allocated, GPU busy", "held": "allocated, GPU not busy", "idle": "no job"}
+        frame = self.pools.copy()
+        busy = frame["allocated_gpu_hours"] * frame["gpu_utilisation"].fillna(1)
+        frame["used"], frame["held"] = busy, frame["allocated_gpu_hours"] - busy
+        frame["idle"] = frame["idle_gpu_hours"].clip(lower=0)
+        hours = frame.melt("pool", list(parts), "part", "gpu_hours").replace({"part": parts})
+        subtitle = f"GPU-hours of capacity in {self.month:%B %Y}; busy is scaled from the jobs that measured it"
+        return charts.show(charts.stacked_hours(hours, self._idle_finding(), subtitle))
+
+    def unit_costs(self) -> Table:
+        """Cost per allocated GPU-hour and per completed job, by project."""
+        frame = warehouse.mart("unit_cost_monthly", self.db, month=self.month.date())
+        frame = frame[frame["allocated_gpu_hours"] > 0].sort_values("gpu_effective_cost", ascending=False)
+        names = {"project": "Project", "gpu_effective_cost": "Cost of GPUs", "allocated_gpu_hours": "GPU-hours",
+                 "effective_cost_per_gpu_hour": "per GPU-hour", "completed_jobs": "Completed jobs",
+                 "effective_cost_per_completed_job": "per completed job"}  # fmt: skip
+        formats = {"gpu_effective_cost": MONEY, "allocated_gpu_hours": COUNT, "effective_cost_per_gpu_hour": CENTS,
+                   "completed_jobs": COUNT, "effective_cost_per_completed_job": CENTS}  # fmt: skip
+        return Table(frame, names, f"What an allocated GPU-hour and a completed job cost ({self.basis})", formats)
+
+    def commitments(self) -> Table:
+        """Reservations and savings plans of the month: used and unused."""
+        frame = warehouse.mart("commitments_monthly", self.db, month=self.month.date())
+        frame = frame.fillna({"unused_effective_cost": 0.0, "used_effective_cost": 0.0})
+        paid = frame["used_effective_cost"] + frame["unused_effective_cost"]
+        frame["utilisation"] = frame["used_effective_cost"] / paid.where(paid > 0)
+        unused = frame["unused_effective_cost"].sum()
+        names = {"commitment": "Commitment", "gpu_model": "GPU", "used_effective_cost": "Used",
+                 "unused_effective_cost": "Unused", "utilisation": "Commitment utilisation"}  # fmt: skip
+        formats = {"used_effective_cost": MONEY, "unused_effective_cost": MONEY, "utilisation": RATE}
+        title = f"{self._money(unused)} of commitments went unused ({self.basis})"
+        return Table(frame, names, title, formats, ("used_effective_cost", "unused_effective_cost"))
+
+    def checks(self) -> Table:
+        """Every check of the database, with the rows it found."""
+        frame = warehouse.check(self.db)
+        failing = int((frame["offending_rows"] > 0).sum())
+        title = f"{len(frame) - failing} of {len(frame)} checks passed"
+        names = {"check": "Check", "about": "What holds", "offending_rows": "Offending rows"}
+        return Table(frame, names, title, {"offending_rows": COUNT})
+
+    def sources(self) -> Table:
+        """What was loaded, by format: files, rows and billed money read, loaded and rejected."""
+        frame = warehouse.mart("sources", self.db)
+        frame["currency"] = frame["currency"].fillna("")
+        frame = frame.groupby(["dataset", "format", "currency"], as_index=False).agg(
+            files=("load_id", "nunique"), rows_read=("rows_read", "sum"), rows_loaded=("rows_loaded", "sum"),
+            rows_rejected=("rows_rejected", "sum"), cost_read=("cost_read", "sum"), cost_rejected=("cost_rejected", "sum"),
+        )  # fmt: skip
+        names = {"dataset": "Table", "format": "Format", "files": "Files", "rows_read": "Rows read",
+                 "rows_loaded": "Rows loaded", "rows_rejected": "Rows rejected", "currency": "Currency",
+                 "cost_read": "Money read", "cost_rejected": "Money rejected"}  # fmt: skip
+        formats = dict.fromkeys(("files", "rows_read", "rows_loaded", "rows_rejected"), COUNT)
+        formats |= {"cost_read": CENTS, "cost_rejected": CENTS}
+        rejected = int(frame["rows_rejected"].sum())
+        title = f"{int(frame['files'].sum())} files loaded, {rejected:,} rows rejected (billed or budgeted money)"
+        return Table(frame, names, title, formats)
+
+    def tables(self) -> dict[str, Table]:
+        """Every table of the review by the name of its sheet."""
+        return {
+            "Projects": self.projects(), "Categories": self.categories(), "Year": self.year(), "Movers": self.movers(),
+            "GPU-hours": self.gpu_hours(), "Commitments": self.commitments(), "Unit costs": self.unit_costs(),
+            "Budget and actual": Table(
+                self.lines, {"month": "Month", "project": "Project", "category": "Category", "budget": "Budget",
+                             "actual": "Actual", "currency": "Currency"},
+                f"Budget and actual by month, project and category ({self.basis})", {"budget": CENTS, "actual": CENTS}),
+            "Checks": self.checks(), "Sources": self.sources(),
+        }  # fmt: skip
+
+    @property
+    def _before(self) -> pd.Timestamp:
+        return self.month - pd.DateOffset(months=1)
+
+    def _plan_start(self):
+        """First month of the plan; budgets of earlier years come from the plans that ended before it."""
+        first = warehouse.query(
+            "select coalesce(min(month), date '9999-01-01') as first from budget_lines where plan_version = ?",
+            self.db,
+            [self.plan_version],
+        )["first"].iloc[0]
+        return pd.Timestamp(first).date()
+
+    def _movers(self, top: int) -> pd.DataFrame:
+        return review.movers(self.costs, self.month, ["project", "category"], top)
+
+    def _variance_table(self, by: str, heading: str) -> Table:
+        frame = review.variance_by(self.this_month, by)
+        names = {
+            by: heading,
+            "budget": "Budget",
+            "actual": "Actual",
+            "variance": "Variance",
+            "variance_rate": "Variance / budget",
+        }
+        formats = {"budget": MONEY, "actual": MONEY, "variance": SIGNED, "variance_rate": SIGNED_RATE}
+        title = f"{self._variance_finding(frame)} ({self.basis})"
+        return Table(frame, names, title, formats, ("budget", "actual", "variance"))
+
+    def _variance_finding(self, frame: pd.DataFrame) -> str:
+        if not self.plan_version:
+            return f"No plan covers {self.month:%B %Y}"
+        named = frame[~frame.iloc[:, 0].isin(NOBODY)]
+        worst = named.sort_values("variance", ascending=False).iloc[0] if len(named) else None
+        if worst is None or worst["variance"] <= 0:
+            return f"Nothing is over budget in {self.month:%B %Y}"
+        return f"{worst.iloc[0]} is {self._money(worst['variance'])} over budget in {self.month:%B %Y}"
+
+    def _movers_finding(self) -> str:
+        mover = self.biggest_mover
+        if mover is None:
+            return f"Nothing changed since {self._before:%B %Y}"
+        rose = "rose" if mover["change"] > 0 else "fell"
+        return f"{mover['category']} of {mover['project']} {rose} most, by {self._money(abs(mover['change']))}"
+
+    def _idle_finding(self) -> str:
+        hours = self.pools[self.pools["capacity_gpu_hours"] > 0]
+        if hours.empty:
+            return f"No GPU capacity is known for {self.month:%B %Y}"
+        share = hours["idle_gpu_hours"].sum() / hours["capacity_gpu_hours"].sum()
+        money = self._money(hours["idle_effective_cost"].sum())
+        return f"{share:.0%} of the GPU-hours that were paid for had no job: {money} of idle money"
+
+    def _landing_remark(self, year: str) -> str:
+        if not self.landing.budget:
+            return f"run rate, {year}"
+        return f"run rate, {year}, {self._over(self.landing.variance / self.landing.budget)}"
+
+    def _what(self, what: str) -> str:
+        return f"{what}, {self.basis}, {self.month:%B %Y}"
+
+    def _money(self, amount: float) -> str:
+        return f"{MONEY.format(amount)} {self.currency}"
+
+    @staticmethod
+    def _over(rate: float) -> str:
+        if pd.isna(rate):
+            return "nothing was budgeted"
+        return f"{abs(rate):.1%} {'over' if rate > 0 else 'under'} budget"

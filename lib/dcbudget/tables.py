@@ -1,0 +1,104 @@
+"""Tables as they are shown: numbers set for readers, every text escaped."""
+
+from dataclasses import dataclass, field
+from html import escape
+
+import pandas as pd
+
+MONEY = "{:,.0f}"
+CENTS = "{:,.2f}"
+COUNT = "{:,.0f}"
+RATE = "{:.1%}"
+SIGNED = "{:+,.0f}"
+SIGNED_RATE = "{:+.1%}"
+HOURS = "{:,.1f}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A frame with headings and number formats; shows as HTML in a notebook and as text elsewhere.
+
+    Attributes
+    ----------
+    frame : the values, unrounded; what a spreadsheet gets.
+    columns : column of the frame -> heading, in the order shown.
+    formats : column -> format of its numbers.
+    title : states what the table says, with its basis and currency.
+    total : columns to sum in a last row.
+    """
+
+    frame: pd.DataFrame
+    columns: dict[str, str]
+    title: str
+    formats: dict[str, str] = field(default_factory=dict)
+    total: tuple[str, ...] = ()
+
+    def cells(self) -> list[list[str]]:
+        """The shown text of every row."""
+        frame = self.frame
+        rows = [[self._cell(name, value) for name, value in zip(self.columns, row, strict=True)]
+                for row in frame[list(self.columns)].itertuples(index=False)]  # fmt: skip
+        if self.total and len(frame):
+            _, *others = self.columns
+            rows.append(["Total", *(self._cell(n, frame[n].sum()) if n in self.total else "" for n in others)])
+        return rows
+
+    def _cell(self, name: str, value) -> str:
+        if value is None or pd.isna(value):
+            return "–"
+        if name in self.formats:
+            return self.formats[name].format(value)
+        if isinstance(value, pd.Timestamp):
+            return f"{value:%Y-%m-%d}"
+        return str(value)
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th{self._align(name)}>{escape(text)}</th>" for name, text in self.columns.items())
+        rows = self.cells()
+        body = []
+        for position, row in enumerate(rows):
+            last = ' class="total"' if self.total and position == len(rows) - 1 and len(self.frame) else ""
+            cells = "".join(f"<td{self._align(n)}>{escape(c)}</td>" for n, c in zip(self.columns, row, strict=True))
+            body.append(f"<tr{last}>{cells}</tr>")
+        if not rows:
+            body = [f'<tr><td colspan="{len(self.columns)}">nothing to show</td></tr>']
+        return (
+            f'<table class="dcb"><caption>{escape(self.title)}</caption>'
+            f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+        )
+
+    def _align(self, name: str) -> str:
+        return ' style="text-align:right"' if name in self.formats else ' style="text-align:left"'
+
+    def __repr__(self) -> str:
+        lines = [list(self.columns.values()), *self.cells()]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(self.columns))]
+        names = list(self.columns)
+        text = [self.title]
+        for line in lines:
+            cells = (c.rjust(w) if n in self.formats else c.ljust(w)
+                     for n, c, w in zip(names, line, widths, strict=True))  # fmt: skip
+            text.append("  ".join(cells).rstrip())
+        return "\n".join(text)
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A few numbers that a reader sees first: (label, value, remark)."""
+
+    title: str
+    figures: list[tuple[str, str, str]]
+
+    def lines(self) -> list[str]:
+        return [f"{label}: {value}" + (f" ({remark})" if remark else "") for label, value, remark in self.figures]
+
+    def _repr_html_(self) -> str:
+        cards = "".join(
+            f'<div class="card"><div class="label">{escape(label)}</div><div class="value">{escape(value)}</div>'
+            f'<div class="remark">{escape(remark)}</div></div>'
+            for label, value, remark in self.figures
+        )
+        return f'<h3 class="dcb">{escape(self.title)}</h3><div class="dcb-headline">{cards}</div>'
+
+    def __repr__(self) -> str:
+        return "\n".join([self.title, *self.lines()])

@@ -1,0 +1,44 @@
+"""Where tests find real inputs, a loaded sample and a browser."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def real() -> Path:
+    """The folder of real inputs; tests skip where it is absent."""
+    folder = Path(os.environ.get("DCBUDGET_REAL_DATA", ROOT.parent / "shared" / "real"))
+    if not folder.is_dir():
+        pytest.skip(f"no real inputs at {folder.name}; set DCBUDGET_REAL_DATA to their folder")
+    return folder
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Path:
+    """A database that does not exist yet."""
+    return tmp_path / "budget.duckdb"
+
+
+@pytest.fixture(scope="session")
+def sample_db() -> Path:
+    """The loaded sample, as `make test` makes it."""
+    path = Path(os.environ.get("DCBUDGET_DB", ROOT / "data/private/sample.duckdb"))
+    if not path.exists():
+        pytest.skip("no loaded sample; make test makes it (make data/private/sample.duckdb)")
+    return path
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The path of a Chromium or Chrome."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    mac = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
+    path = next((found for name in names if (found := shutil.which(name))), mac if Path(mac).exists() else None)
+    if path is None:
+        pytest.skip("no Chromium; make browser installs it")
+    return path
