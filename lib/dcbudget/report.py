@@ -4,6 +4,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
@@ -58,13 +59,17 @@ def render(
     review = MonthlyReview(**{**given, "month": month or "", "database": str(path)})
     name = f"{review.month:%Y-%m}"
     out.mkdir(parents=True, exist_ok=True)
-    work = Path(mkdtemp(prefix=f".{name}-", dir=out))
+    # absolute, because papermill changes the working directory while the notebook runs
+    work = Path(mkdtemp(prefix=f".{name}-", dir=out.resolve()))
     try:
-        _execute(template, work / f"{NAME}.ipynb", {**given, "month": name}, path)
+        with ThreadPoolExecutor(1) as beside:  # the notebook runs in a process of its own
+            sheets = beside.submit(_write_sheets, review, work / f"{NAME}.xlsx")
+            _execute(_without_panels(template, work), work / f"{NAME}.ipynb", {**given, "month": name}, path)
+            sheets.result()
         _write_html(work / f"{NAME}.ipynb", work / f"{NAME}.html", f"Budget review {name}")
-        write_tables(work / f"{NAME}.xlsx", review.headline(), review.tables(), review.month)
+        (work / "template.ipynb").unlink()
         work.chmod(0o755)
-        _swap(work, out / name)
+        _swap(work, out.resolve() / name)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     made = [out / name / f"{NAME}.{suffix}" for suffix in ("ipynb", "html", "xlsx")]
@@ -82,6 +87,21 @@ def _check_parameters(template: Path, given: dict[str, object]) -> None:
         raise ReportError(f"the notebook has no parameter {unknown[0]!r}; it has {', '.join(known)}")
 
 
+def _write_sheets(review: MonthlyReview, file: Path) -> None:
+    write_tables(file, review.headline(), review.tables(), review.month)
+
+
+def _without_panels(template: Path, work: Path) -> Path:
+    """The notebook less its panels, which need hands, and half of the start-up time."""
+    import nbformat
+
+    content = nbformat.read(template, as_version=4)
+    content.cells = [cell for cell in content.cells if PANEL_TAG not in cell.metadata.get("tags", [])]
+    path = work / "template.ipynb"
+    nbformat.write(content, path)
+    return path
+
+
 def _execute(template: Path, output: Path, parameters: dict[str, object], db: Path) -> None:
     import papermill
     from papermill.exceptions import PapermillExecutionError
@@ -95,7 +115,8 @@ def _execute(template: Path, output: Path, parameters: dict[str, object], db: Pa
                 parameters,
                 kernel_name="python3",
                 progress_bar=False,
-                cwd=str(template.parent),
+                cwd=str(notebooks_folder()),
+                extra_arguments=["--IPKernelApp.log_level=ERROR"],
             )
         except PapermillExecutionError as error:
             raise ReportError(f"the report's notebook failed: {error.ename}: {error.evalue}") from None
@@ -114,7 +135,7 @@ def _write_html(notebook: Path, page: Path, title: str) -> None:
         cell.metadata.pop("papermill", None)
     nbformat.write(content, notebook)
     config = Config()
-    config.TagRemovePreprocessor.remove_cell_tags = {PANEL_TAG, "parameters", "injected-parameters"}
+    config.TagRemovePreprocessor.remove_cell_tags = {"parameters", "injected-parameters"}
     exporter = HTMLExporter(config=config, template_name="basic", exclude_input=True, exclude_input_prompt=True,
                             exclude_output_prompt=True)  # fmt: skip
     exporter.register_preprocessor(TagRemovePreprocessor(config=config), enabled=True)

@@ -4,7 +4,7 @@ from functools import cached_property
 
 import pandas as pd
 
-from dcbudget import charts, warehouse
+from dcbudget import warehouse
 from dcbudget.models import capacity, review
 from dcbudget.stages.period import in_range, months_with_bills, parse_month
 from dcbudget.tables import CENTS, COUNT, HOURS, MONEY, RATE, SIGNED, Headline, Table
@@ -104,6 +104,8 @@ class Assessment:
 
     def occupancy_chart(self):
         """Allocation rate by day and pool over the last three months."""
+        from dcbudget import charts
+
         daily = warehouse.mart("gpu_hours_daily", self.db)
         daily["day"] = pd.to_datetime(daily["day"])
         first, end = self.month - pd.DateOffset(months=2), self.month + pd.DateOffset(months=1)
@@ -118,6 +120,8 @@ class Assessment:
 
     def idle_chart(self):
         """Idle money by pool and month."""
+        from dcbudget import charts
+
         frame = self.pools_by_month[self.pools_by_month["month"] <= self.month].copy()
         frame["idle"] = frame["idle_effective_cost"].astype(float)
         totals = frame.groupby("month")["idle"].sum()
@@ -145,6 +149,8 @@ class Assessment:
         return Table(frame, names, self._queue_finding(), {"jobs": COUNT, "p50": CENTS, "mean": CENTS, "p95": CENTS})
 
     def waits_chart(self):
+        from dcbudget import charts
+
         frame = self.waits_frame.melt("partition", ["wait_p50_seconds", "wait_p95_seconds"], "quantile", "seconds")
         frame["quantile"] = frame["quantile"].map({"wait_p50_seconds": "median", "wait_p95_seconds": "95 %"})
         frame["hours"] = frame["seconds"] / 3600
@@ -175,6 +181,8 @@ class Assessment:
         return Table(table, names, f"This month: {parts or 'no storage or network'} ({self.basis})", formats)
 
     def storage_and_network_chart(self):
+        from dcbudget import charts
+
         frame = warehouse.mart("resource_monthly", self.db)
         frame["month"] = pd.to_datetime(frame["month"])
         frame = frame[frame["resource"].isin(["storage", "network"]) & frame["month"].isin(self.months)]
@@ -210,6 +218,8 @@ class Assessment:
 
     def need_chart(self, need: capacity.Need):
         """GPUs now and needed by pool; an Altair chart, for a panel to show."""
+        from dcbudget import charts
+
         frame = need.pools.rename(columns={"gpus_now": "now", "gpus_needed": "needed"})
         frame = frame.melt("pool", ["now", "needed"], "what", "gpus")
         word = "to spare" if need.gpus_spare >= 0 else "short"

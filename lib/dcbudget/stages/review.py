@@ -4,7 +4,7 @@ from functools import cached_property
 
 import pandas as pd
 
-from dcbudget import charts, warehouse
+from dcbudget import warehouse
 from dcbudget.models import capacity, review
 from dcbudget.stages.period import in_range, months_with_bills, parse_month, plan_for
 from dcbudget.tables import CENTS, COUNT, MONEY, RATE, SIGNED, SIGNED_RATE, Headline, Table
@@ -125,14 +125,20 @@ class MonthlyReview:
 
     def variance_chart(self, by: str):
         """Variance of the month by project or category; an Altair chart, for a panel to show."""
+        from dcbudget import charts
+
         frame = review.variance_by(self.this_month, by)
         return charts.variance_bars(frame, by, self._variance_finding(frame), self._what("variance"))
 
     def projects_chart(self):
+        from dcbudget import charts
+
         return charts.show(self.variance_chart("project"))
 
     def trend_chart(self):
         """Actual by month and category against the budget, over the last 18 months with bills."""
+        from dcbudget import charts
+
         shown = self.lines[self.lines["month"].isin([m for m in self.months if m <= self.month][-18:])]
         actual = shown.groupby(["month", "category"], as_index=False)["actual"].sum()
         order = actual.groupby("category")["actual"].sum().sort_values(ascending=False).index
@@ -179,6 +185,8 @@ class MonthlyReview:
                      {"before": MONEY, "now": MONEY, "change": SIGNED})  # fmt: skip
 
     def movers_chart(self):
+        from dcbudget import charts
+
         frame = self._movers(self.top_movers)
         frame["label"] = frame["project"] + ", " + frame["category"]
         what = self._what(f"change since {self._before:%B %Y}")
@@ -197,6 +205,8 @@ class MonthlyReview:
         return Table(self.pools, names, f"{self._idle_finding()} ({self.basis})", formats, total)
 
     def gpu_hours_chart(self):
+        from dcbudget import charts
+
         parts = {"used": "allocated, GPU busy", "held": "allocated, GPU not busy", "idle": "no job"}
         frame = self.pools.copy()
         busy = frame["allocated_gpu_hours"] * frame["gpu_utilisation"].fillna(1)
