@@ -25,6 +25,7 @@ $(SAMPLE)/truth.json: .venv/installed $(wildcard lib/dcbudget/sample.py lib/dcbu
 
 $(DB): $(SAMPLE)/truth.json
 	@mkdir -p $(dir $(DB))
+	@rm -f $(DB)
 	$(BIN)/dcbudget load $(SAMPLE) --db $(DB)
 	@touch $(DB)
 
@@ -40,7 +41,10 @@ lint: install      ## ruff
 
 test: lint $(DB)   ## ruff, the test suite and pytest --nbval
 	DCBUDGET_DB=$(abspath $(DB)) $(BIN)/python -m pytest tests
-	DCBUDGET_DB=$(abspath $(DB)) $(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/nbval.cfg notebooks
+	DCBUDGET_DB=$(abspath $(DB)) DCBUDGET_CHARTS=svg $(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/nbval.cfg notebooks
+
+notebooks: $(DB)   ## run the notebooks on the sample and store their results
+	DCBUDGET_DB=$(abspath $(DB)) $(BIN)/python tests/store_notebooks.py
 
 bench: install     ## measure speed as ratios against bare runs of the same machine
 	$(BIN)/python tests/benchmarks/bench.py
@@ -54,4 +58,4 @@ lock:              ## renew requirements.lock from pyproject.toml
 clean:             ## remove what the targets made, own data apart
 	rm -rf $(SAMPLE) $(DB) reports/*/ .pytest_cache .ruff_cache build
 
-.PHONY: help install sample report lab lint test bench browser lock clean
+.PHONY: help install sample report lab lint test notebooks bench browser lock clean

@@ -9,12 +9,19 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def missing(what: str) -> None:
+    """Skip a test whose part is missing, or fail it where every test must run."""
+    if os.environ.get("DCBUDGET_REQUIRE_ALL"):
+        pytest.fail(what)
+    pytest.skip(what)
+
+
 @pytest.fixture(scope="session")
 def real() -> Path:
     """The folder of real inputs; tests skip where it is absent."""
     folder = Path(os.environ.get("DCBUDGET_REAL_DATA", ROOT.parent / "shared" / "real"))
     if not folder.is_dir():
-        pytest.skip(f"no real inputs at {folder.name}; set DCBUDGET_REAL_DATA to their folder")
+        missing(f"no real inputs at {folder.name}; set DCBUDGET_REAL_DATA to their folder")
     return folder
 
 
@@ -29,7 +36,7 @@ def sample_db() -> Path:
     """The loaded sample, as `make test` makes it."""
     path = Path(os.environ.get("DCBUDGET_DB", ROOT / "data/private/sample.duckdb"))
     if not path.exists():
-        pytest.skip("no loaded sample; make test makes it (make data/private/sample.duckdb)")
+        missing("no loaded sample; make test makes it (make data/private/sample.duckdb)")
     return path
 
 
@@ -40,5 +47,5 @@ def chromium() -> str:
     mac = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
     path = next((found for name in names if (found := shutil.which(name))), mac if Path(mac).exists() else None)
     if path is None:
-        pytest.skip("no Chromium; make browser installs it")
+        missing("no Chromium; make browser installs it")
     return path
