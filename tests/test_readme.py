@@ -1,0 +1,62 @@
+"""The README's commands work, and its tables are those of the database."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from dcbudget import warehouse
+from dcbudget.sample import write_sample
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+COMMANDS = re.findall(r"^    (\.venv/bin/\S+ .*|make .*)$", TEXT, re.M)
+OWN_DATA = [command for command in COMMANDS if command.startswith(".venv/bin/dcbudget")]
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory) -> Path:
+    """A folder with `exports`, where a user stands."""
+    folder = tmp_path_factory.mktemp("desk")
+    write_sample(folder / "exports", months=2, jobs=500)
+    return folder
+
+
+def test_own_data_in_ten_minutes(desk: Path) -> None:
+    """The commands, in the README's order, on a folder of exports."""
+    assert len(OWN_DATA) >= 6
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DCBUDGET_")}
+    for command in OWN_DATA:
+        typed = command.replace(".venv/bin/dcbudget", shutil.which("dcbudget", path=str(ROOT / ".venv/bin")) or "dcbudget")
+        done = subprocess.run(typed, shell=True, cwd=desk, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+    assert (desk / "reports/2026-06/review.html").exists()
+    assert (desk / "reports/budget_vs_actual.xlsx").exists()
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"(?:`|^    )make ([a-z]+)", TEXT, re.M))))
+def test_make_targets_exist(target: str) -> None:
+    done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_table_and_mart_is_named(sample_db: Path) -> None:
+    with warehouse.connect(sample_db) as con:
+        for name in [*warehouse.sql("tables"), "runs"]:
+            row = re.search(rf"^\| `{name}`.*$", TEXT, re.M)
+            assert row, name
+            columns = [column[0] for column in con.execute(f"describe {name}").fetchall()]
+            if name == "charges":
+                columns = [column for column in columns if column.startswith("x_")]
+            assert re.findall(r"`(\w+)`", row[0].split("|")[3]) == columns
+    marts = re.search(r"^Marts, all views.*$", TEXT, re.M)[0].split(":")[1]
+    assert re.findall(r"`(\w+)`", marts) == list(warehouse.sql("marts"))
+
+
+def test_named_files_exist() -> None:
+    for name in re.findall(r"\]\((docs/\S+)\)|`((?:notebooks|lib|data/sample)/?[\w/.]*)`", TEXT):
+        path = name[0] or name[1]
+        assert (ROOT / path).exists(), path
