@@ -8,12 +8,15 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import duckdb
-import pandas as pd
 import xxhash
 
 from dcbudget.errors import DatabaseBusy, DatabaseMissing, DcbudgetError
+
+if TYPE_CHECKING:  # pandas takes longer to import than a load that finds nothing new
+    import pandas as pd
 
 # The workbook's folder where the library is installed in place, else where the user stands.
 _BESIDE = Path(__file__).resolve().parents[2]
@@ -52,10 +55,16 @@ def connect(
     if not write and not path.exists():
         raise DatabaseMissing(f"there is no database {path}; load data into it first (dcbudget load PATH --db FILE)")
     if write:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DcbudgetError(f"{path} cannot be made: {error.strerror}") from None
     con = _open(path, write, wait_seconds)
     try:
-        if _schema_of(con) != _schema_hash():
+        schema = _schema_of(con)
+        if schema is None and con.execute("select count(*) from duckdb_tables()").fetchone()[0]:
+            raise DcbudgetError(f"{path} is a database of something else; dcbudget does not write into it")
+        if schema != _schema_hash():
             if not write:
                 con.close()
                 with connect(path, write=True, wait_seconds=wait_seconds):
@@ -69,13 +78,13 @@ def connect(
         con.close()
 
 
-def query(statement: str, db: str | os.PathLike | None = None, parameters: list | None = None) -> pd.DataFrame:
+def query(statement: str, db: str | os.PathLike | None = None, parameters: list | None = None) -> "pd.DataFrame":
     """Rows of a query; the database is opened for reading only."""
     with connect(db) as con:
-        return con.execute(statement, parameters or []).df()
+        return _frame(con, statement, parameters or [])
 
 
-def mart(name: str, db: str | os.PathLike | None = None, **where) -> pd.DataFrame:
+def mart(name: str, db: str | os.PathLike | None = None, **where) -> "pd.DataFrame":
     """A mart's rows, in its own order, optionally of given values of its columns (`month="2026-06-01"`).
 
     Raises
@@ -89,10 +98,10 @@ def mart(name: str, db: str | os.PathLike | None = None, **where) -> pd.DataFram
         if unknown := [column for column in where if column not in columns]:
             raise DcbudgetError(f"mart {name} has no column {unknown[0]!r}; it has {', '.join(columns)}")
         condition = " and ".join(f"{column} = ?" for column in where) or "true"
-        return con.execute(f"select * from {name} where {condition} order by all", list(where.values())).df()
+        return _frame(con, f"select * from {name} where {condition} order by all", list(where.values()))
 
 
-def check(db: str | os.PathLike | None = None) -> pd.DataFrame:
+def check(db: str | os.PathLike | None = None) -> "pd.DataFrame":
     """Every check with the number of offending rows.
 
     Returns
@@ -110,10 +119,12 @@ def check(db: str | os.PathLike | None = None) -> pd.DataFrame:
                     con.execute(f"select count(*) from ({text.rstrip().rstrip(';')})").fetchone()[0],
                 )
             )
+    import pandas as pd
+
     return pd.DataFrame(rows, columns=["check", "about", "offending_rows"])
 
 
-def offending_rows(name: str, db: str | os.PathLike | None = None) -> pd.DataFrame:
+def offending_rows(name: str, db: str | os.PathLike | None = None) -> "pd.DataFrame":
     """The rows that a check finds."""
     return query(sql("checks")[name], db)
 
@@ -130,10 +141,20 @@ def refresh_charges(con: duckdb.DuckDBPyConnection) -> None:
 def drop_unpublished(con: duckdb.DuckDBPyConnection) -> None:
     """Drop landing tables that a killed load left behind; nothing ever read from them."""
     for (name,) in con.execute(
-        "select table_name from duckdb_tables() where schema_name = 'landed' and table_name <> 'charges_none'"
-        " and table_name not in (select 'charges_' || load_id from loads)"
+        "select table_name from duckdb_tables() where schema_name = 'landed' and starts_with(table_name, 'charges_')"
+        " and table_name <> 'charges_none' and table_name not in (select 'charges_' || load_id from loads)"
     ).fetchall():
         con.execute(f"drop table landed.{name}")
+
+
+def _frame(con: duckdb.DuckDBPyConnection, statement: str, parameters: list) -> "pd.DataFrame":
+    """Rows as a frame, decimals as the nearest doubles; DuckDB's own conversion is off in the last bit."""
+    found = con.sql(statement, params=parameters)
+    columns = ", ".join(
+        f'"{name}"::varchar::double as "{name}"' if kind.id == "decimal" else f'"{name}"'
+        for name, kind in zip(found.columns, found.types, strict=True)
+    )
+    return found.project(columns).df()
 
 
 def _open(path: Path, write: bool, wait_seconds: float) -> duckdb.DuckDBPyConnection:
@@ -142,23 +163,24 @@ def _open(path: Path, write: bool, wait_seconds: float) -> duckdb.DuckDBPyConnec
     while True:
         try:
             return duckdb.connect(str(path), read_only=not write)
-        except duckdb.IOException as error:
-            if "lock" not in str(error).lower():
+        except duckdb.ConnectionException as error:
+            if time.monotonic() >= deadline:
+                raise DatabaseBusy(f"{path} is open in this process in another mode ({error})") from None
+        except duckdb.Error as error:
+            # not any "lock": a damaged file's message speaks of its blocks, and paths may hold the word
+            if "Could not set lock" not in str(error):
                 raise DcbudgetError(
                     f"{path} is not a database that can be opened: {str(error).splitlines()[0]}"
                 ) from None
             if time.monotonic() >= deadline:
                 raise DatabaseBusy(_busy(path, str(error), wait_seconds)) from None
-        except duckdb.ConnectionException as error:
-            if time.monotonic() >= deadline:
-                raise DatabaseBusy(f"{path} is open in this process in another mode ({error})") from None
         time.sleep(pause)
         pause = min(pause * 1.5, 1.0)
 
 
 def _busy(path: Path, error: str, wait_seconds: float) -> str:
     held = re.search(r"held in (.+?) \(PID (\d+)\)", error)
-    holder = f"{Path(held[1]).name} (process {held[2]})" if held else "another process"
+    holder = f"{Path(held[1]).name or 'another process'} (process {held[2]})" if held else "another process"
     return f"{path} is held by {holder}; waited {wait_seconds:g} s and changed nothing"
 
 
@@ -169,7 +191,8 @@ def _schema_hash() -> str:
 
 def _schema_of(con: duckdb.DuckDBPyConnection) -> str | None:
     try:
-        return con.execute("select value from landed.about where name = 'schema'").fetchone()[0]
+        row = con.execute("select value from landed.about where name = 'schema'").fetchone()
+        return row[0] if row else ""
     except duckdb.CatalogException:
         return None
 

@@ -8,7 +8,10 @@ from dcbudget.ingest import rules
 from dcbudget.ingest.plan import Options
 
 SCOPE = ("provider", "account", "billing_period")
-SCOPE_SQL = "coalesce(ProviderName, '') as provider, coalesce(BillingAccountId, '') as account, BillingPeriodStart as billing_period"
+SCOPE_SQL = (
+    "coalesce(ProviderName, '') as provider, coalesce(BillingAccountId, '') as account,"
+    " BillingPeriodStart as billing_period"
+)
 # What makes a charge the same charge in two exports, its amounts apart.
 IDENTITY = (
     "InvoiceIssuerName", "SubAccountId", "ChargePeriodStart", "ChargePeriodEnd", "ChargeCategory", "ChargeClass",
@@ -18,9 +21,12 @@ IDENTITY = (
 AMOUNTS = ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost", "PricingQuantity", "ConsumedQuantity")
 # A few columns that nearly always tell rows apart: the cheap first look for identical rows.
 TELLING = ("ChargePeriodStart", "ResourceId", "SkuPriceId", "BilledCost", "EffectiveCost", "PricingQuantity")
-# Shares of the smaller side's charges that both exports hold: from here on it is a restatement ...
+# A file that holds this share of an earlier file's charges is its next edition, whatever the amounts ...
+NEXT_EDITION = 0.9
+# ... where amounts changed, so is one that holds this share ...
 RESTATED = 0.5
-# ... and up to here two parts; what lies between is refused until the user says which.
+# ... and where up to this share of the smaller file changed, both are parts, which may overlap; what lies between
+# is refused until the user says which.
 SEPARATE = 0.1
 
 
@@ -45,10 +51,9 @@ def settle(con: duckdb.DuckDBPyConnection, dataset: str, table: str, load_id: in
     ).fetchall()
     status = "loaded"
     if shared:
-        decisions = _decide(con, table, {row[3] for row in shared}, options, file)
-        replaced = {scope for scope, decision in decisions.items() if decision == "replace"}
+        replaced = _decide(con, table, {row[3] for row in shared}, options, file)
         for *scope, other in shared:
-            if tuple(scope) in replaced:
+            if (*scope, other) in replaced:
                 _replace(con, tuple(scope), other, load_id)
                 status = "replaced"
     con.execute(f"insert into load_scopes select {load_id}, * from scopes")
@@ -83,11 +88,14 @@ def _reject_repeated(con: duckdb.DuckDBPyConnection, table: str) -> None:
         ) twin where t.rowid = twin.row_id""")
 
 
-def _decide(con, table: str, others: set[int], options: Options, file: str) -> dict[tuple, str]:
-    """ "replace" or "add" for each billing period that is loaded already."""
+def _decide(con, table: str, others: set[int], options: Options, file: str) -> set[tuple]:
+    """Which billing periods of which earlier loads the file replaces: (provider, account, billing period, load).
+
+    Rows that an earlier load brought already and keeps are rejected.
+    """
     charge = f"hash({', '.join(IDENTITY)}) as charge, hash({', '.join(IDENTITY + AMOUNTS)}) as exact"
     old = " union all ".join(
-        f"select {SCOPE_SQL}, {charge}, x_load_id, x_source_row from landed.charges_{other}" for other in sorted(others)
+        f"select {SCOPE_SQL}, {charge}, x_load_id as other from landed.charges_{other}" for other in sorted(others)
     )
     keys = ", ".join(SCOPE)
     con.execute(f"create or replace temp table held as select * from ({old}) semi join scopes using ({keys})")
@@ -96,44 +104,43 @@ def _decide(con, table: str, others: set[int], options: Options, file: str) -> d
         f" from {table} where x_reject is null"
     )
     overlap = con.execute(f"""
-        with h as (select {keys}, charge from held group by all), g as (select {keys}, charge from given group by all),
-        both_sides as (select {keys}, count(*) as n from h semi join g using ({keys}, charge) group by all),
+        with h as (select {keys}, other, charge from held group by all),
+        g as (select {keys}, charge from given group by all),
+        common as (select {keys}, other, count(*) as n from h semi join g using ({keys}, charge) group by all),
         exact as (
-            select {keys}, count(distinct charge) as n from given
-            semi join held using ({keys}, exact) group by all)
-        select {keys}, least(h.n, g.n), coalesce(both_sides.n, 0), coalesce(exact.n, 0)
-        from (select {keys}, count(*) as n from h group by all) h
+            select {keys}, other, count(distinct held.charge) as n
+            from held semi join given using ({keys}, exact) group by all)
+        select {keys}, other, h.n, least(h.n, g.n), coalesce(common.n, 0), coalesce(exact.n, 0)
+        from (select {keys}, other, count(*) as n from h group by all) h
         join (select {keys}, count(*) as n from g group by all) g using ({keys})
-        left join both_sides using ({keys}) left join exact using ({keys})""").fetchall()
-    decisions = {}
-    for *scope, smaller, common, exact in overlap:
-        share, changed = common / smaller, (common - exact) / smaller
-        if options.overlap == "replace" or (options.overlap == "ask" and share >= RESTATED):
-            decisions[tuple(scope)] = "replace"
+        left join common using ({keys}, other) left join exact using ({keys}, other)
+        order by all""").fetchall()
+    replaced = set()
+    for *key, held, smaller, common, exact in overlap:
+        covered, changed = common / held, (common - exact) / smaller
+        next_edition = covered >= NEXT_EDITION or (covered >= RESTATED and changed > SEPARATE)
+        if options.overlap == "replace" or (options.overlap == "ask" and next_edition):
+            replaced.add(tuple(key))
         elif options.overlap == "ask" and changed > SEPARATE:
             raise RefusedFile(
-                f"{file}: {share:.0%} of its charges of {scope[0]} account {scope[1]}, {scope[2]:%Y-%m}, are loaded"
+                f"{file}: {changed:.0%} of its charges of {key[0]} account {key[1]}, {key[2]:%Y-%m}, are loaded"
                 " already with other amounts; say --overlap replace or --overlap add"
             )
-        else:
-            decisions[tuple(scope)] = "add"
-    _reject_held(con, table, decisions)
-    return decisions
-
-
-def _reject_held(con, table: str, decisions: dict[tuple, str]) -> None:
-    """In a period that is completed, reject the rows that an earlier file brought already."""
-    added = [scope for scope, decision in decisions.items() if decision == "add"]
-    for scope in added:
-        con.execute(f"""
-            update {table} as t set x_reject = json_object('reason', 'already loaded from ' || twin.file)::varchar
-            from (
-                select row_id, any_value(loads.file) as file from given
-                join held using (provider, account, billing_period, exact)
-                join loads on loads.load_id = held.x_load_id
-                where provider = ? and account = ? and billing_period = ?
-                group by row_id
-            ) twin where t.rowid = twin.row_id""", list(scope))  # fmt: skip
+    con.execute(
+        "create or replace temp table replaced (provider text, account text, billing_period timestamp, other int)"
+    )
+    if replaced:
+        con.executemany("insert into replaced values (?, ?, ?, ?)", [list(key) for key in replaced])
+    con.execute(f"""
+        update {table} as t set x_reject = json_object('reason', 'already loaded from ' || twin.file)::varchar
+        from (
+            select row_id, any_value(loads.file) as file
+            from given
+            join (select * from held anti join replaced using ({keys}, other)) kept using ({keys}, exact)
+            join loads on loads.load_id = kept.other
+            group by row_id
+        ) twin where t.rowid = twin.row_id""")
+    return replaced
 
 
 def _replace(con, scope: tuple, other: int, load_id: int) -> None:

@@ -3,20 +3,21 @@
 import csv
 import io
 import re
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import zstandard
-
 from dcbudget.errors import UnreadableFile
 from dcbudget.ingest.plan import Plan
-from dcbudget.ingest.source import Source
+from dcbudget.ingest.source import DAMAGE, Source, damaged
 
 # A quoted field may span lines; further than this an open quote is taken for damage.
 MAX_LINES_OF_A_RECORD = 200
 MAX_SHOWN = 4000
-NO_TEXT = re.compile("[\\x00\\udc80-\\udcff]")
+# What the csv module says where a record ends inside a quoted field.
+OPEN_QUOTE = "unexpected end of data"
+NO_TEXT = re.compile("[\\x00\\ud800-\\udfff]")
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,6 @@ def separate(source: Source, plan: Plan, clean: Path, line_field: str) -> list[B
     ------
     UnreadableFile : the compressed stream is cut off or damaged.
     """
-    csv.field_size_limit(1 << 30)
     bad: list[BadRecord] = []
     width = len(plan.fields)
     with clean.open("w", encoding="utf-8", newline="") as out:
@@ -46,21 +46,26 @@ def separate(source: Source, plan: Plan, clean: Path, line_field: str) -> list[B
             for line, fields, wrong in _records(source, plan):
                 if plan.dialect.header and line == 1:
                     continue
-                if isinstance(wrong, BadRecord):
+                if wrong:
                     bad.append(wrong)
-                elif len(fields) != width:
+                    continue
+                while len(fields) > width and not fields[-1]:
+                    fields.pop()  # delimiters that end the line, as DuckDB takes them too
+                if len(fields) != width:
                     reason = f"{len(fields)} fields where {width} are expected"
                     bad.append(BadRecord(line, reason, plan.dialect.delimiter.join(fields)[:MAX_SHOWN]))
                 else:
                     writer.writerow([*fields, line])
-        except (OSError, EOFError, zstandard.ZstdError) as error:
-            raise UnreadableFile(f"{source.path.name}: damaged {source.compression} file ({error})") from None
+        except DAMAGE as error:
+            raise damaged(source.path, source.compression, error) from None
+        except UnicodeError as error:
+            raise UnreadableFile(f"{source.path.name}: damaged {source.encoding} text ({error})") from None
     return bad
 
 
 def _dialect(plan: Plan) -> dict:
     if plan.dialect.quoted:
-        return {"delimiter": plan.dialect.delimiter, "quoting": csv.QUOTE_MINIMAL}
+        return {"delimiter": plan.dialect.delimiter, "quoting": csv.QUOTE_ALL}
     return {
         "delimiter": plan.dialect.delimiter,
         "quoting": csv.QUOTE_NONE,
@@ -71,43 +76,51 @@ def _dialect(plan: Plan) -> dict:
 
 def _records(source: Source, plan: Plan) -> Iterator[tuple[int, list[str], BadRecord | None]]:
     """(line, fields, None) for a record that parses, (line, [], what is wrong) for one that does not."""
-    delimiter = plan.dialect.delimiter
-    pending: list[tuple[int, str]] = []
+    parse = _parse_quoted if plan.dialect.quoted else _parse_plain
     lines = _numbered_lines(source)
-    while True:
-        entry = pending.pop(0) if pending else next(lines, None)
-        if entry is None:
-            return
+    pending: deque[tuple[int, str]] = deque()
+    while entry := pending.popleft() if pending else next(lines, None):
         number, text = entry
         if not text.strip("\r\n"):
             continue
-        if NO_TEXT.search(text):
+        fields, error = parse(text, plan.dialect.delimiter)
+        taken: list[tuple[int, str]] = []
+        if error == OPEN_QUOTE:
+            quotes = 1
+            while quotes % 2 and len(taken) < MAX_LINES_OF_A_RECORD:
+                more = pending.popleft() if pending else next(lines, None)
+                if more is None:
+                    break
+                taken.append(more)
+                quotes += more[1].count('"')
+            text += "".join(more for _, more in taken)
+            fields, error = parse(text, plan.dialect.delimiter)
+            if not error and len(fields) != len(plan.fields) and _holds_whole_record(taken, plan):
+                error = OPEN_QUOTE
+        if error:
+            pending.extendleft(reversed(taken))
+            yield number, [], BadRecord(number, f"a quote that does not close ({error})", _shown(entry[1]))
+        elif NO_TEXT.search(text):
             yield number, [], BadRecord(number, f"bytes that are not {source.encoding} text", _shown(text))
-            continue
-        if not plan.dialect.quoted:
-            yield number, text.rstrip("\r\n").split(delimiter), None
-            continue
-        taken = 0
-        while True:
-            record = text + "".join(more for _, more in pending[:taken])
-            try:
-                fields = next(csv.reader(io.StringIO(record, newline=""), delimiter=delimiter, strict=True))
-            except csv.Error as error:
-                if "unexpected end" in str(error) and taken < MAX_LINES_OF_A_RECORD:
-                    if taken == len(pending) and (more := next(lines, None)) is not None:
-                        pending.append(more)
-                    if taken < len(pending):
-                        taken += 1
-                        continue
-                yield (
-                    number,
-                    [],
-                    BadRecord(number, f"a quote that does not close ({error})", text[:MAX_SHOWN]),
-                )
-                break
-            del pending[:taken]
+        else:
             yield number, fields, None
-            break
+
+
+def _parse_plain(text: str, delimiter: str) -> tuple[list[str], str]:
+    return text.rstrip("\r\n").split(delimiter), ""
+
+
+def _parse_quoted(text: str, delimiter: str) -> tuple[list[str], str]:
+    """The fields of one record, or what the csv module says against it."""
+    try:
+        return next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)), ""
+    except csv.Error as error:
+        return [], str(error)
+
+
+def _holds_whole_record(lines: list[tuple[int, str]], plan: Plan) -> bool:
+    """Whether one of the lines that a quote took in is a record of its own."""
+    return any(len(_parse_quoted(text, plan.dialect.delimiter)[0]) == len(plan.fields) for _, text in lines)
 
 
 def _numbered_lines(source: Source) -> Iterator[tuple[int, str]]:

@@ -2,7 +2,7 @@
 
 from dcbudget.errors import UnreadableFile
 from dcbudget.ingest.jobs import job_rules
-from dcbudget.ingest.plan import Column, Dialect, Options, Plan, Reader, literal, ref
+from dcbudget.ingest.plan import MACROS, Column, Dialect, Options, Plan, Reader, Rule, literal, ref
 from dcbudget.ingest.sacct import STATES
 from dcbudget.ingest.source import Source
 
@@ -59,7 +59,7 @@ def plan(source: Source, options: Options) -> Plan:
         fields=header,
         columns=_columns(known, options),
         dialect=Dialect(delimiter),
-        rules=job_rules(options),
+        rules=[*_end_rules(known, options), *job_rules(options)],
         finish=(f"update {{table}} set job_id = {literal(source.path.name.split('.')[0])} || '-' || x_source_row"
                 " where job_id is null",),
         timezone=options.timezone,
@@ -79,7 +79,7 @@ def _columns(known: dict[str, str], options: Options) -> dict[str, Column]:
         "cluster": Column(f"coalesce({known.get('cluster', 'null')}, '')"),
         "submit_time": Column(known["submit_time"], "time", required=True),
         "start_time": Column(start, "time"),
-        "end_time": Column(f"coalesce({end}, {begun} + to_microseconds(({duration} * 1000000)::bigint))"),
+        "end_time": Column(f"coalesce({end}, {begun} + try(to_microseconds(({duration} * 1000000)::bigint)))"),
         "elapsed_seconds": Column(known["duration"], "number") if "duration" in known
         else Column(f"epoch({end} - {begun})"),
         "state": Column(_state(known["state"]) if "state" in known else "null"),
@@ -87,6 +87,15 @@ def _columns(known: dict[str, str], options: Options) -> dict[str, Column]:
         "gpu_model": Column(f"upper({known['gpu_model']})" if "gpu_model" in known else "null"),
     }  # fmt: skip
     return columns
+
+
+def _end_rules(known: dict[str, str], options: Options) -> list[Rule]:
+    """The end may come from two columns, so that its text is judged here."""
+    end = known.get("end_time")
+    if end is None:
+        return []
+    return [Rule("end_time", f"{end} is not null and to_utc({end}, {literal(options.timezone)}) is null",
+                 f"not {MACROS['time'][1]}", end)]  # fmt: skip
 
 
 def _state(text: str) -> str:

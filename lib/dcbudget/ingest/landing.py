@@ -1,10 +1,12 @@
 """Lands one file in one table of its own: reads, types, flags what is wrong, and counts; nothing is dropped.
 
 The quick way leaves all parsing to DuckDB in one pass. Where DuckDB meets damage (an open quote, a row with
-too few columns, bytes that are no text), or where line numbers would be off, the file is read again record by
-record (`damage.py`), so that a bad record never takes a good neighbour with it.
+too few columns, bytes that are no text), or where a rejected row's line number would be off, the file is read
+again record by record (`damage.py`), so that a bad record never takes a good neighbour with it.
 """
 
+import re
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,16 +16,15 @@ import duckdb
 from dcbudget.errors import UnreadableFile
 from dcbudget.ingest import damage
 from dcbudget.ingest.plan import MACROS, Column, Plan, literal, quote, ref
-from dcbudget.ingest.source import NULL_WORDS, Source
+from dcbudget.ingest.source import NULL_WORDS, Source, duckdb_path
 
 LINE_FIELD = "x_line"
-# Parquet types whose values need no text in between, by the kind of column that they may become.
-NATIVE = {
-    "money": ("DECIMAL", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"),
-    "quantity": ("DECIMAL", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"),
-    "time": ("TIMESTAMP", "DATE"),
-    "day": ("TIMESTAMP", "DATE"),
-}
+# A row longer than this is damage to DuckDB; the careful way may meet long ones.
+MAX_LINE_BYTES = 32 * 1024 * 1024
+# Digits before and after the point of the decimals that money and quantities are kept in.
+DIGITS = {"money": (14, 24), "quantity": (20, 18)}
+INTEGER_DIGITS = {"TINYINT": 3, "SMALLINT": 5, "INTEGER": 10, "BIGINT": 19,
+                  "UTINYINT": 3, "USMALLINT": 5, "UINTEGER": 10, "UBIGINT": 20}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -33,51 +34,85 @@ class Landed:
     table: str
     rows_skipped: int
     damaged: list[damage.BadRecord]
+    rows: int
+    quick: bool
 
 
-def land(con: duckdb.DuckDBPyConnection, source: Source, plan: Plan, table: str, like: str, load_id: int) -> Landed:
+def land(
+    con: duckdb.DuckDBPyConnection,
+    source: Source,
+    plan: Plan,
+    table: str,
+    like: str,
+    load_id: int,
+    careful: bool = False,
+) -> Landed:
     """Land a file in `table`, which gets the columns of the table `like`, and `x_reject`.
 
-    `x_source_row` is the line of a text file or the row of a Parquet file, from 1, a header line included.
+    `x_source_row` is the line of a text file or the row of a Parquet file, from 1, a header line included. The quick
+    way takes every record for one line; where one is rejected, `lines_hold` says whether that was so.
 
     Raises
     ------
     UnreadableFile : not even the careful way can read it.
     """
+    _refuse_names_given_twice(source, plan)
     targets = {name: kind for name, kind, *_ in con.execute(f"describe {like}").fetchall()}
     bad: list[damage.BadRecord] = []
     if source.kind == "parquet":
-        reading = f"read_parquet({literal(str(source.path))})"
+        reading = f"read_parquet({literal(duckdb_path(source.path))}, hive_partitioning = false)"
         _create(con, table, _statement(plan, targets, load_id, reading, source.parquet_types), source.path)
         con.execute(f"update {table} set x_source_row = rowid + 1")
-    elif not (source.encoding == "utf-8" and _land_quickly(con, source, plan, table, targets, load_id)):
+        quick = False
+    elif not (quick := not careful and _land_quickly(con, source, plan, table, targets, load_id)):
         with TemporaryDirectory(prefix="dcbudget-") as folder:
             clean = Path(folder) / "clean.csv"
             bad = damage.separate(source, plan, clean, LINE_FIELD)
-            reading = _read_csv(clean, [*plan.fields, LINE_FIELD], plan, "none")
+            reading = _read_csv(clean, [*plan.fields, LINE_FIELD], plan, "none", MAX_LINE_BYTES)
             _create(con, table, _statement(plan, targets, load_id, reading, line=ref(LINE_FIELD)), source.path)
+            unread = con.execute("select count(*) from reject_errors").fetchone()[0]
             con.execute("drop table reject_errors; drop table reject_scans")
+            if unread:
+                raise UnreadableFile(f"{source.path.name}: {unread} rows of more than {MAX_LINE_BYTES} bytes")
+    rows = con.execute(f"select count(*) from {table}").fetchone()[0]
     for statement in plan.finish:
         con.execute(statement.format(table=table))
     skipped = con.execute(f"delete from {table} where x_reject = ''").fetchone()[0]
-    return Landed(table, skipped, bad)
+    return Landed(table, skipped, bad, rows, quick)
+
+
+def lines_hold(con: duckdb.DuckDBPyConnection, source: Source, plan: Plan, landed: Landed) -> bool:
+    """Whether the rejected rows stand on the lines that `x_source_row` says."""
+    if not landed.quick or not con.execute(f"select count(x_reject) from {landed.table}").fetchone()[0]:
+        return True
+    return source.newline_count() == landed.rows + plan.dialect.header
+
+
+def _refuse_names_given_twice(source: Source, plan: Plan) -> None:
+    seen: set[str] = set()
+    for name in plan.fields:
+        if name.lower() in seen:
+            raise UnreadableFile(f"{source.path.name}: two columns are called {name!r}")
+        seen.add(name.lower())
 
 
 def _land_quickly(con, source: Source, plan: Plan, table: str, targets: dict[str, str], load_id: int) -> bool:
     """One pass of DuckDB; false where the file needs the careful way."""
+    if source.encoding != "utf-8":
+        return False
     reading = _read_csv(source.path, plan.fields, plan, source.compression)
-    try:
-        con.execute(_create_table(table) + _statement(plan, targets, load_id, reading))
-        damaged = con.execute("select count(*) from reject_errors").fetchone()[0]
-    except duckdb.Error:
-        return False
-    finally:
-        con.execute("drop table if exists reject_errors; drop table if exists reject_scans")
-    header = 1 if plan.dialect.header else 0
-    rows, flagged = con.execute(f"select count(*), count(nullif(x_reject, '')) from {table}").fetchone()
-    if damaged or (flagged and source.newline_count() != rows + header):
-        return False
-    con.execute(f"update {table} set x_source_row = rowid + {1 + header}")
+    with ThreadPoolExecutor(1) as beside:
+        holds_nul = beside.submit(source.holds_nul)
+        try:
+            con.execute(_create_table(table) + _statement(plan, targets, load_id, reading))
+            damaged = con.execute("select count(*) from reject_errors").fetchone()[0]
+        except duckdb.Error:
+            damaged = True
+        finally:
+            con.execute("drop table if exists reject_errors; drop table if exists reject_scans")
+        if holds_nul.result() or damaged:
+            return False
+    con.execute(f"update {table} set x_source_row = rowid + {1 + plan.dialect.header}")
     return True
 
 
@@ -93,14 +128,15 @@ def _create(con, table: str, statement: str, path: Path) -> None:
         raise UnreadableFile(f"{path.name}: {str(error).splitlines()[0]}") from None
 
 
-def _read_csv(path: Path, fields: list[str], plan: Plan, compression: str) -> str:
+def _read_csv(path: Path, fields: list[str], plan: Plan, compression: str, max_line_bytes: int = 0) -> str:
     columns = ", ".join(f"{literal('f:' + name)}: 'VARCHAR'" for name in fields)
     words = ", ".join(literal(word) for word in NULL_WORDS)
     quoting = "quote = '\"', escape = '\"'" if plan.dialect.quoted else "quote = '', escape = ''"
+    longer = f", max_line_size = {max_line_bytes}" if max_line_bytes else ""
     return (
-        f"read_csv({literal(str(path))}, columns = {{{columns}}}, delim = {literal(plan.dialect.delimiter)},"
+        f"read_csv({literal(duckdb_path(path))}, columns = {{{columns}}}, delim = {literal(plan.dialect.delimiter)},"
         f" header = {str(plan.dialect.header).lower()}, {quoting}, compression = {literal(compression)},"
-        f" nullstr = [{words}], auto_detect = false, store_rejects = true)"
+        f" nullstr = [{words}], auto_detect = false, store_rejects = true{longer})"
     )
 
 
@@ -123,7 +159,8 @@ def _statement(plan: Plan, targets: dict[str, str], load_id: int, reading: str, 
     return f"""
         with fields as (select {fields} from {reading}),
         typed as (select *, {typed} from fields),
-        judged as (select *, case when not coalesce({plan.records}, false) then {{'column': '', 'found': '', 'reason': ''}}
+        judged as (select *, case
+            when not coalesce({plan.records}, false) then {{'column': '', 'found': '', 'reason': ''}}
             {_faults(plan)} end as fault from typed)
         select {names},
             case when fault is null then null when fault.reason = '' then ''
@@ -156,11 +193,23 @@ def _value(plan: Plan, column: Column, types: dict[str, str]) -> str:
     if column.kind not in MACROS:
         return column.sql
     plain = next((name for name in types if ref(name) == column.sql), None)
-    if plain is not None and types[plain].startswith(NATIVE.get(column.kind, ())):
+    if plain is not None and _fits(types[plain], column.kind):
         native = _native(plain)
         return f"timezone('UTC', {native})" if types[plain] == "TIMESTAMP WITH TIME ZONE" else native
     zone = f", {literal(plan.timezone)}" if column.kind == "time" else ""
     return f"{MACROS[column.kind][0]}({column.sql}{zone})"
+
+
+def _fits(kind: str, target: str) -> bool:
+    """Whether every value of a Parquet type can become the target without a text in between, nothing rounded."""
+    if target == "time":
+        return kind.startswith(("TIMESTAMP", "DATE"))
+    decimal = re.fullmatch(r"DECIMAL\((\d+),(\d+)\)", kind)
+    if target not in DIGITS or not (decimal or kind in INTEGER_DIGITS):
+        return kind == "DATE" and target == "day"
+    whole, decimals = DIGITS[target]
+    width, scale = (int(decimal[1]), int(decimal[2])) if decimal else (INTEGER_DIGITS[kind], 0)
+    return width - scale <= whole and scale <= decimals
 
 
 def _native(field: str) -> str:

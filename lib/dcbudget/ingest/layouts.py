@@ -66,6 +66,11 @@ LAYOUTS: dict[str, tuple] = {
 }  # fmt: skip
 
 
+CURRENCY_CODE = Rule(
+    "currency", "not regexp_full_match(currency, '[A-Z]{3}')", "must be a currency code such as USD", "currency"
+)
+
+
 def _reader(name: str) -> Reader:
     dataset, about, required, optional, rules, money, currency = LAYOUTS[name]
     names = {*required, *optional}
@@ -86,8 +91,7 @@ def _reader(name: str) -> Reader:
         }
         if "gpu_model" in columns:
             columns["gpu_model"] = Column(f"upper({columns['gpu_model'].sql})")
-        checks = [*rules, Rule("currency", "not regexp_full_match(currency, '[A-Z]{3}')",
-                               "must be a currency code such as USD", "currency")] if "currency" in names else rules  # fmt: skip
+        checks = [*rules, CURRENCY_CODE] if "currency" in names else rules
         return Plan(name, dataset, header, columns, Dialect(delimiter), checks, timezone=options.timezone,
                     money=money, currency=currency)  # fmt: skip
 

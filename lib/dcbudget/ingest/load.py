@@ -2,6 +2,7 @@
 
 import glob
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -12,7 +13,7 @@ import duckdb
 from dcbudget import warehouse
 from dcbudget.errors import DcbudgetError, RefusedFile, UnreadableFile
 from dcbudget.ingest import READERS, charges, records
-from dcbudget.ingest.landing import Landed, land
+from dcbudget.ingest.landing import Landed, land, lines_hold
 from dcbudget.ingest.plan import Options, Plan, Reader
 from dcbudget.ingest.source import Source, fingerprint, open_source
 
@@ -117,9 +118,10 @@ def load(
             on_start(path, con)
             try:
                 result = _load_one(con, path, format_name, options)
-            except (RefusedFile, DcbudgetError) as error:
+            except (DcbudgetError, duckdb.Error, OSError) as error:
                 status = "refused" if isinstance(error, RefusedFile) else "failed"
-                result = FileResult(path, status, message=str(error))
+                named = str(error) if isinstance(error, DcbudgetError) else f"{path.name}: {error}".splitlines()[0]
+                result = FileResult(path, status, message=named)
             results.append(result)
             on_result(result)
     return results
@@ -147,17 +149,22 @@ def _load_one(con: duckdb.DuckDBPyConnection, path: Path, name: str | None, opti
     load_id = con.execute("select coalesce(max(load_id), 0) + 1 from loads").fetchone()[0]
     is_bill = plan.dataset == "charges"
     table = f"landed.charges_{load_id}" if is_bill else f"landing_{load_id}"
+    settle = charges.settle if is_bill else records.settle
+    shape = _shape(con, plan.dataset)
     try:
-        landed = land(con, source, plan, table, _shape(con, plan.dataset), load_id)
+        landed = land(con, source, plan, table, shape, load_id)
         con.execute("begin")
-        settle = charges.settle if is_bill else records.settle
         status = settle(con, plan.dataset, table, load_id, path.name, options)
+        if not lines_hold(con, source, plan, landed):
+            con.execute("rollback")
+            landed = land(con, source, plan, table, shape, load_id, careful=True)
+            con.execute("begin")
+            status = settle(con, plan.dataset, table, load_id, path.name, options)
         result = _keep_books(con, path, plan, landed, load_id, status, mark, stat)
         (charges if is_bill else records).publish(con, plan.dataset, table, load_id)
         con.execute("commit")
     except BaseException:
-        if con.execute("select count(*) from duckdb_tables() where schema_name = 'main'").fetchone():
-            _roll_back(con, table)
+        _roll_back(con, table)
         raise
     if not is_bill:
         con.execute(f"drop table if exists {table}")
@@ -165,11 +172,10 @@ def _load_one(con: duckdb.DuckDBPyConnection, path: Path, name: str | None, opti
 
 
 def _roll_back(con: duckdb.DuckDBPyConnection, table: str) -> None:
-    try:
-        con.execute("rollback")
-    except duckdb.TransactionException:
-        pass  # the landing itself failed, before any transaction began
-    con.execute(f"drop table if exists {table}")
+    """Leave nothing behind, whatever broke; what broke is raised after this."""
+    for statement in ("rollback", f"drop table if exists {table}"):
+        with suppress(duckdb.Error):
+            con.execute(statement)
 
 
 def _unchanged(con: duckdb.DuckDBPyConnection, path: Path, mark: str) -> FileResult | None:
@@ -201,9 +207,12 @@ def _keep_books(con, path: Path, plan: Plan, landed: Landed, load_id: int, statu
     currency = f"coalesce({plan.currency}, '?')" if plan.currency else "'?'"
     costs = []
     if plan.money:
-        costs = [Cost(c, read, read - rejected, rejected) for c, read, rejected in con.execute(
-            f"select {currency}, sum({money}), coalesce(sum({money}) filter (x_reject is not null), 0)"
-            f" from {table} group by 1 order by 1").fetchall()]  # fmt: skip
+        # Summed by the database: Python's decimals would round to 28 digits.
+        sums = con.execute(
+            f"select {currency}, sum({money}), coalesce(sum({money}) filter (x_reject is null), 0),"
+            f" coalesce(sum({money}) filter (x_reject is not null), 0) from {table} group by 1 order by 1"
+        ).fetchall()
+        costs = [Cost(*row) for row in sums]
     read = con.execute(f"select count(*) from {table}").fetchone()[0] + len(landed.damaged)
     con.execute(
         f"""insert into rejects by name

@@ -3,6 +3,7 @@
 import duckdb
 
 from dcbudget.ingest.plan import literal, quote
+from dcbudget.warehouse import PROJECT
 
 TARGETS = ("project", "cluster")
 CHARGE_FIELDS = (
@@ -17,16 +18,32 @@ JOB_FIELDS = {
     "cluster": "cluster",
 }
 
+INSTANCES = PROJECT / "data/reference/gpu_instances.csv"
+# What one instance of a SKU holds: what the bill says, else what the provider documents of the instance type.
+GPUS_OF_A_SKU = """
+    create or replace temp table gpus_of_a_sku as
+    select details, coalesce(gpus, reference.ref_gpus) as gpus, coalesce(upper(model), reference.ref_model) as gpu_model
+    from (
+        select distinct
+            SkuPriceDetails as details,
+            try_cast(SkuPriceDetails->>'$.GpuCount' as double) as gpus,
+            SkuPriceDetails->>'$.x_GpuModel' as model,
+            lower(SkuPriceDetails->>'$.InstanceType') as instance_type
+        from {table}
+        where json_valid(SkuPriceDetails)
+    ) skus
+    left join (
+        select lower(instance_type) as instance_type, any_value(gpus) as ref_gpus, any_value(gpu_model) as ref_model
+        from {reference} group by 1
+    ) reference using (instance_type)
+    where coalesce(gpus, reference.ref_gpus) > 0"""
+NO_REFERENCE = "(select '' as instance_type, null::double as gpus, null::varchar as gpu_model)"
 # Instance-hours of a charge: what was used, or what a commitment paid for and nobody used.
 GPU_HOURS = """
-    case when ChargeCategory = 'Usage' and contains(SkuPriceDetails, 'GpuCount') and lower(coalesce(
-            ConsumedUnit, CommitmentDiscountUnit, PricingUnit)) in ('hour', 'hours', 'hrs', 'instance-hours')
-        then coalesce(ConsumedQuantity, CommitmentDiscountQuantity, PricingQuantity)::double
-            * try_cast(json_extract_string(SkuPriceDetails, '$.GpuCount') as double)
+    case when ChargeCategory = 'Usage' and lower(coalesce(ConsumedUnit, CommitmentDiscountUnit, PricingUnit))
+            in ('hour', 'hours', 'hrs', 'instance-hours')
+        then coalesce(ConsumedQuantity, CommitmentDiscountQuantity, PricingQuantity)::double * sku.gpus
     end"""
-GPU_MODEL = """
-    case when contains(SkuPriceDetails, 'x_GpuModel')
-        then upper(json_extract_string(SkuPriceDetails, '$.x_GpuModel')) end"""
 
 
 def assign_charges(con: duckdb.DuckDBPyConnection, table: str) -> None:
@@ -37,15 +54,16 @@ def assign_charges(con: duckdb.DuckDBPyConnection, table: str) -> None:
         for target, filled in zip(TARGETS, given, strict=True)
         if not filled
     ]
-    has_gpus = con.execute(f"select count(*) from {table} where contains(SkuPriceDetails, 'GpuCount')").fetchone()[0]
-    if has_gpus:
-        changes += [
-            f"x_gpu_model = coalesce(x_gpu_model, {GPU_MODEL})",
-            f"x_gpu_hours = coalesce(x_gpu_hours, {GPU_HOURS})",
-        ]
     changes = [change for change in changes if not change.endswith("= null")]
     if changes:
         con.execute(f"update {table} set {', '.join(changes)}")
+    reference = f"read_csv({literal(str(INSTANCES))}, all_varchar = false)" if INSTANCES.exists() else NO_REFERENCE
+    con.execute(GPUS_OF_A_SKU.format(table=table, reference=reference))
+    con.execute(f"""
+        update {table} as charge
+        set x_gpu_model = coalesce(x_gpu_model, sku.gpu_model), x_gpu_hours = coalesce(x_gpu_hours, {GPU_HOURS})
+        from gpus_of_a_sku as sku
+        where charge.SkuPriceDetails = sku.details""")
 
 
 def assign_jobs(con: duckdb.DuckDBPyConnection, where: str = "true") -> None:
@@ -63,11 +81,6 @@ def assign_all(con: duckdb.DuckDBPyConnection) -> None:
         con.execute(f"update landed.{table} set x_project = null, x_cluster = null")
         assign_charges(con, f"landed.{table}")
     assign_jobs(con)
-
-
-def asset_choice(con: duckdb.DuckDBPyConnection, target: str) -> str:
-    """SQL that gives an owned asset's project."""
-    return _choice(con, target, {"asset_id": "asset_id"}.get)
 
 
 def _choice(con: duckdb.DuckDBPyConnection, target: str, sql_of) -> str:

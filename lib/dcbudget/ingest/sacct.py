@@ -4,12 +4,13 @@ import re
 
 from dcbudget.errors import UnreadableFile
 from dcbudget.ingest.jobs import job_rules
-from dcbudget.ingest.plan import Column, Dialect, Options, Plan, Reader, literal, ref
-from dcbudget.ingest.source import Source
+from dcbudget.ingest.plan import Column, Dialect, Options, Plan, Reader, Rule, literal, ref
+from dcbudget.ingest.source import Source, name_fields
 
 JOB_ID = r"\d+(?:_\d+|_\[[^\]]*\]|\+\d+)?(?:\.\w+)?"
 # Words that Slurm writes where a time is not known.
 NO_TIME = ("Unknown", "None", "INVALID", "N/A")
+NO_DURATION = (*NO_TIME, "UNLIMITED", "Partition_Limit", "NOT_SET")
 NO_NAME = ("None assigned", "Unknown", "(null)")
 # Slurm's job states, short and long, as the workbook names them.
 STATES = {
@@ -38,12 +39,14 @@ def detect(source: Source) -> bool:
 
 def plan(source: Source, options: Options) -> Plan:
     """Names of fields come from the header, else from `--fields`."""
+    if source.kind != "text":
+        raise UnreadableFile(f"{source.path.name}: no sacct text but a Parquet file")
     first = source.head_lines[0]
     header = not re.match(JOB_ID + r"\W", first)
     if header:
         separator = re.match(r"[\w%]+?([^\w%]+)(?=\w)", first)
         delimiter = separator[1] if separator else "|"
-        fields = first.split(delimiter)
+        fields = name_fields(first.split(delimiter))
     else:
         if not options.fields:
             raise UnreadableFile(
@@ -66,9 +69,9 @@ def plan(source: Source, options: Options) -> Plan:
         fields=fields,
         columns=_columns(field, job_id),
         dialect=Dialect(delimiter, header, quoted=False),
-        rules=job_rules(options),
-        records=f"not contains({job_id}, '.')",
-        finish=(_UTILISATION_OF_STEPS, "update {table} set job_name = null where x_reject = ''"),
+        rules=[*_duration_rules(field), *job_rules(options)],
+        records=f"not coalesce(contains({job_id}, '.'), false)",
+        finish=(_UTILISATION_OF_STEPS,),
         timezone=options.timezone,
     )
 
@@ -95,11 +98,9 @@ def _columns(field, job_id: str) -> dict[str, Column]:
         "submit_time": time("submit"),
         "start_time": time("start"),
         "end_time": time("end"),
-        "elapsed_seconds": Column(
-            f"coalesce(slurm_seconds({field('elapsed')}), try_cast({field('elapsedraw')} as double))"
-        ),
+        "elapsed_seconds": Column(f"coalesce(slurm_seconds({field('elapsed')}), to_double({field('elapsedraw')}))"),
         "requested_seconds": Column(
-            f"coalesce(slurm_seconds({field('timelimit')}), 60 * try_cast({field('timelimitraw')} as double))"
+            f"coalesce(slurm_seconds({field('timelimit')}), 60 * to_double({field('timelimitraw')}))"
         ),
         "state": Column(_state(field("state")), required=True),
         "gpus": Column(f"tres_gpus(coalesce({alloc}, {field('allocgres')}, ''))"),
@@ -115,10 +116,22 @@ def _columns(field, job_id: str) -> dict[str, Column]:
     }
 
 
+def _duration_rules(field) -> list[Rule]:
+    """A duration is one, or a word that says that there is none."""
+    words = ", ".join(literal(word) for word in NO_DURATION)
+    return [
+        Rule(column, f"{column} is null and {text} not in ({words})", "not a duration such as 1-02:03:04", text)
+        for column, text in (
+            ("elapsed_seconds", field("elapsed", "elapsedraw")),
+            ("requested_seconds", field("timelimit", "timelimitraw")),
+        )
+    ]
+
+
 # Slurm keeps usage on steps: the busiest step speaks for its job. Over 100 % means a sum over the job's GPUs.
 _UTILISATION_OF_STEPS = """
     update {table} as job
-    set gpu_utilisation = least(case when step.used > 1 and job.gpus > 0 then step.used / job.gpus else step.used end, 1)
+    set gpu_utilisation = least(step.used / case when step.used > 1 and job.gpus > 0 then job.gpus else 1 end, 1)
     from (
         select split_part(job_id, '.', 1) as job_id, max(gpu_utilisation) as used
         from {table} where x_reject = '' and gpu_utilisation is not null group by 1

@@ -2,12 +2,14 @@
 
 import re
 
+from dcbudget.errors import UnreadableFile
 from dcbudget.ingest.jobs import job_rules
 from dcbudget.ingest.plan import Column, Dialect, Options, Plan, Reader, Rule, literal
 from dcbudget.ingest.source import Source
 
 LINE = "line"
 FIELDS = 18
+NUMBERS = r"(-?\d+(\.\d+)?([eE][+-]?\d+)?\s*)+"
 STATES = {
     "0": "FAILED",
     "1": "COMPLETED",
@@ -29,10 +31,17 @@ def detect(source: Source) -> bool:
 
 def plan(source: Source, options: Options) -> Plan:
     """Times are seconds after the header's UnixStartTime; an unknown wait counts as none, as the archive says."""
+    if not detect(source):
+        raise UnreadableFile(f"{source.path.name}: no SWF, its first line beside comments is not {FIELDS} numbers")
     comments = dict(
         match.groups() for line in source.head_lines if (match := re.match(r";\s*(\w+):\s*(.*?)\s*$", line)) is not None
     )
-    epoch = float(comments.get("UnixStartTime", 0))
+    try:
+        epoch = int(float(comments.get("UnixStartTime") or 0))
+    except (ValueError, OverflowError):
+        raise UnreadableFile(
+            f"{source.path.name}: UnixStartTime is no number but {comments['UnixStartTime']!r}"
+        ) from None
     words = f"string_split_regex(trim(\"f:{LINE}\"), '\\s+')"
 
     def number(position: int) -> str:
@@ -44,7 +53,6 @@ def plan(source: Source, options: Options) -> Plan:
 
     start = f"{seconds(2)} + coalesce({seconds(3)}, 0)"
     states = " ".join(f"when {literal(code)} then {literal(state)}" for code, state in STATES.items())
-    faulty = " or ".join(f"try_cast({words}[{position}] as double) is null" for position in range(1, FIELDS + 1))
     return Plan(
         format=f"swf {comments['Version']}" if "Version" in comments else "swf",
         dataset="jobs",
@@ -69,15 +77,18 @@ def plan(source: Source, options: Options) -> Plan:
         dialect=Dialect("\x1f", header=False, quoted=False),
         rules=[
             Rule("job_id", f"len({words}) <> {FIELDS}", f"a line must have {FIELDS} fields", f"len({words})"),
-            Rule("job_id", faulty, "every field must be a number"),
+            Rule(
+                "job_id", f'not regexp_full_match(trim("f:{LINE}"), {literal(NUMBERS)})', "every field must be a number"
+            ),
             *job_rules(options),
         ],
         records=f"trim(\"f:{LINE}\") <> '' and not starts_with(\"f:{LINE}\", ';')",
     )
 
 
-def _time(epoch: float, seconds: str) -> str:
-    return f"timezone('UTC', to_timestamp({epoch} + {seconds}))"
+def _time(epoch: int, seconds: str) -> str:
+    """SQL for a time; null for one beyond all calendars."""
+    return f"try(timezone('UTC', to_timestamp({epoch} + {seconds})))"
 
 
 READER = Reader("swf", "jobs", "Standard Workload Format of the Parallel Workloads Archive", detect, plan)

@@ -9,7 +9,7 @@ create or replace macro to_money(v) as
         when regexp_full_match(trim(v), '[+-]?\d*\.?\d{0,24}0*')
             then try_cast(v as decimal(38, 24))
         when regexp_full_match(trim(v), '[+-]?\d*\.?\d*[eE][+-]?\d+')
-            and try_cast(v as decimal(38, 24))::double = try_cast(v as double)
+            and length(rtrim(regexp_extract(v, '\.(\d*)', 1), '0')) <= 24 + try_cast(regexp_extract(v, '[eE](.+)', 1) as int)
             then try_cast(v as decimal(38, 24))
     end;
 
@@ -22,21 +22,28 @@ create or replace macro to_double(v) as
 
 -- Whole numbers; DuckDB's own cast would round 1.7 to 2.
 create or replace macro to_integer(v) as
-    case when try_cast(v as double) = floor(try_cast(v as double)) then try_cast(try_cast(v as double) as bigint) end;
+    case
+        when regexp_full_match(v, '[+-]?\d+') then try_cast(v as bigint)
+        when to_double(v) = floor(to_double(v)) then try_cast(to_double(v) as bigint)
+    end;
 
 -- Times: with a zone they are moved to UTC (a plain cast to timestamp would drop the offset), without one they are
 -- times of `zone`.
 create or replace macro to_utc(v, zone) as
     case
         when length(v) < 10 or left(v, 4) not between '1900' and '2999' then null
-        when length(v) > 16 and regexp_matches(v, '[+-]\d\d(:?\d\d)?$')
+        when length(v) > 16 and regexp_matches(v, '[+-]\d\d(:?\d\d){0,2}$')
             then timezone('UTC', try_cast(v as timestamptz))
-        when zone <> 'UTC' and right(v, 1) <> 'Z' then timezone('UTC', timezone(zone, try_cast(v as timestamp)))
+        when zone <> 'UTC' and right(v, 1) <> 'Z' and right(v, 3) <> 'UTC' then timezone('UTC', timezone(zone, try_cast(v as timestamp)))
         else try_cast(v as timestamp)
     end;
 
+-- Dates: midnight may stand behind one, any other time of day is not cut off.
 create or replace macro to_day(v) as
-    case when left(v, 4) between '1900' and '2999' then try_cast(v as date) end;
+    case
+        when left(v, 4) between '1900' and '2999' and regexp_matches(v, '^[\d/-]+([T ]00:00(:00(\.0+)?)?Z?)?$')
+            then try_cast(left(v, 10) as date)
+    end;
 
 -- Slurm durations: [D-][HH:]MM:SS[.fff], or minutes alone; UNLIMITED and Partition_Limit are no durations.
 create or replace macro slurm_seconds(v) as
