@@ -144,14 +144,21 @@ def test_a_record_that_is_no_row(tmp_path, db, break_line, reason, position):
 
 
 def test_an_open_quote_does_not_pair_with_a_later_one(tmp_path, db):
-    """Line 3 opens a quote that an empty quoted field of line 4 would close."""
+    """The quote that line 3 opens would close behind a word of line 5, and line 4 lie in between."""
     rows = charges(6)
-    lines = _lines(rows)
-    lines[2] = lines[2].rsplit(",", 1)[0] + ',"open'
-    lines[3] = lines[3].replace("GPU server", '""')
-    lines[5] = lines[5].replace("GPU server", '"GPU server"')
-    (tmp_path / "bill.csv").write_text("\n".join(lines))
+    rows[3]["ServiceName"] = 'Servers"'
+    lines = [",".join(row.values()).replace('{"team": "a"}', "") for row in rows]
+    lines[1] = lines[1].rsplit(",", 1)[0] + ',"open'
+    (tmp_path / "bill.csv").write_text("\n".join([",".join(rows[0]), *lines]))
     assert_only_lost(load_one(tmp_path / "bill.csv", db), db, rows, 1)
+
+
+def test_a_carriage_return_in_a_field_beside_a_bad_record(tmp_path, db):
+    rows = charges(4)
+    rows[1]["Tags"], rows[2]["Tags"] = "here", "x\x00y"
+    (tmp_path / "bill.csv").write_bytes(focus_text(rows).replace("here", '"a\rb"').encode())
+    assert_only_lost(load_one(tmp_path / "bill.csv", db), db, rows, 2)
+    assert ask(db, "select Tags from charges where ResourceId = 'server-1'") == [("a\rb",)]
 
 
 def test_many_open_quotes(tmp_path, db):

@@ -72,6 +72,29 @@ def test_parquet(tmp_path, db, money):
 
 
 @pytest.mark.parametrize(
+    ("kind", "found"),
+    [
+        ("decimal(38, 30)", "0.1234567890123456789012345"),
+        ("decimal(38, 2)", "123456789012345.00"),
+        ("bigint", "123456789012345"),
+        ("double", "1e+20"),
+        ("varchar", "1_000"),
+    ],
+)
+def test_money_of_a_parquet_file_that_does_not_fit(tmp_path, db, kind, found):
+    source = write_focus(tmp_path / "bill.csv", [charge(0, BilledCost="1"), charge(1, BilledCost=found)])
+    duckdb.sql(
+        f"copy (select * replace (BilledCost::{kind} as BilledCost) from read_csv('{source}', all_varchar = true))"
+        f" to '{tmp_path / 'bill'}' (format parquet)"
+    )
+    result = load_one(tmp_path / "bill", db)
+    assert (result.rows_loaded, result.rows_rejected) == (1, 1)
+    assert [(line, column, Decimal(text.replace("_", ""))) for line, column, text, _ in rejects(db)] == [
+        (2, "BilledCost", Decimal(found.replace("_", "")))
+    ]
+
+
+@pytest.mark.parametrize(
     ("text", "value"),
     [
         ("0.123456789012345678901234", "0.123456789012345678901234"),
@@ -118,12 +141,25 @@ def test_words_for_nothing(tmp_path, db, word):
 
 
 @pytest.mark.parametrize(
-    "text", ["<script>alert(1)</script>", "=1+1", "'; drop table charges; --", "a\nb\r\nc", 'say "x"', "机架 7"]
+    "text",
+    [
+        "<script>alert(1)</script>",
+        "=1+1",
+        "'; drop table charges; --",
+        "a\nb\r\nc",
+        "a\r,b",
+        'say "x"',
+        "机架 7",
+        " x ",
+    ],
 )
-def test_text_is_kept_verbatim(tmp_path, db, text):
+@pytest.mark.parametrize("careful", [False, True], ids=["sound", "with a bad row"])
+def test_text_is_kept_verbatim(tmp_path, db, text, careful):
     rows = charges(3)
     rows[1]["Tags"] = text
-    assert_only_lost(load_one(write_focus(tmp_path / "bill.csv", rows), db), db, rows)
+    if careful:
+        rows[2]["Tags"] = "x\x00y"
+    assert_only_lost(load_one(write_focus(tmp_path / "bill.csv", rows), db), db, rows, *([2] if careful else []))
     assert ask(db, "select Tags from charges where ResourceId = 'server-1'") == [(text,)]
 
 
@@ -201,3 +237,17 @@ def test_line_numbers_behind_quoted_line_feeds(tmp_path, db):
     )
     assert [line for line, *_ in rejects(db)] == [7]
     assert ask(db, "select x_source_row from charges order by all") == [(2,), (5,), (6,), (8,)]
+
+
+def test_binary_numbers_of_parquet_are_rounded_beyond_24_decimals(db, tmp_path):
+    """A DOUBLE has no last decimal digit to keep."""
+    text = write_focus(tmp_path / "text.csv", [charge(BilledCost="2.7777777777777777e-10")])
+    path = tmp_path / "binary.parquet"
+    with duckdb.connect() as con:
+        con.execute(
+            "copy (select * replace (BilledCost::double as BilledCost)"
+            f" from read_csv('{text}', all_varchar = true)) to '{path}' (format parquet)"
+        )
+    binary = load_one(path, db)
+    assert (binary.rows_loaded, binary.rows_rejected) == (1, 0)
+    assert binary.cost[0].loaded == Decimal("0.000000000277777777777778")

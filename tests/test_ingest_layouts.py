@@ -152,6 +152,16 @@ def test_a_record_twice_in_a_file_is_kept_as_it_stands_last(tmp_path, db):
     ]
 
 
+def test_a_rule_for_a_tag_beside_tags_that_are_no_json(tmp_path, db):
+    load_rows(tmp_path, db, [{**ROWS["rules"], "field": "tag:team", "pattern": "*", "value": "{value}"}])
+    rows = charges(4)
+    rows[1]["Tags"] = "<script>"
+    rows[2]["Tags"] = '{"team": '
+    result = load_one(write_focus(tmp_path / "bill.csv", rows), db)
+    assert result.status == "loaded", result.message
+    assert ask(db, "select x_project from charges order by x_source_row") == [("a",), (None,), (None,), ("a",)]
+
+
 def test_rules_give_projects_before_and_after_a_bill(tmp_path, db):
     rows = charges(3)
     load_one(write_focus(tmp_path / "bill.csv", rows), db)

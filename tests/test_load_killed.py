@@ -96,7 +96,7 @@ def test_a_killed_bill_does_not_come_back_with_the_next_load(before, tmp_path, d
     """The next load has the number that the killed one had."""
     restated = write_focus(tmp_path / "second.csv", charges(40, BilledCost="7"))
     kill_at(("behind", "dcbudget.ingest.load", "land"), restated, db)
-    (tmp_path / "rules.csv").write_text("assign,field,pattern,value\ncluster,ResourceId,none,c1\n")
+    (tmp_path / "rules.csv").write_text("assign,field,pattern,value\ncluster,ResourceId,x,c1\n")
     assert load_one(tmp_path / "rules.csv", db).rows_loaded == 1
     load_one(write_focus(tmp_path / "third.csv", charges(2, BillingAccountId="acct-2")), db)
     assert ask(db, "select count(*) from charges") == [(29 + 2,)]

@@ -9,6 +9,11 @@ WIDTH = 680
 BLUE, ORANGE, GREY, RED, GREEN, LIGHT = "#2f6690", "#d97706", "#8a94a0", "#b42318", "#2e7d4f", "#c9d3dc"
 # Okabe and Ito's palette: told apart by colour-blind readers.
 PALETTE = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#8a94a0"]
+# Pixels beyond the longest bar on either side.
+ROOM_FOR_LABELS = alt.Scale(padding=50)
+
+# The menu saves a picture; it has no "Open in Vega Editor", which hands the data to a web page.
+EMBED = {"renderer": "svg", "actions": {"export": True, "source": False, "compiled": False, "editor": False}}
 
 
 class Drawing:
@@ -28,8 +33,13 @@ def show(chart: alt.TopLevelMixin):
     """The chart for where it is shown: live in a notebook, as SVG where `DCBUDGET_CHARTS=svg` (a rendered report)."""
     if os.environ.get("DCBUDGET_CHARTS") == "svg":
         return Drawing(chart)
+    return live(chart)
+
+
+def live(chart: alt.TopLevelMixin) -> alt.JupyterChart:
+    """The chart as a widget whose `.chart` can be replaced; needs no network."""
     alt.JupyterChart.enable_offline(True)
-    return alt.JupyterChart(chart)
+    return alt.JupyterChart(chart, embed_options=EMBED)
 
 
 def title_of(chart: alt.TopLevelMixin) -> str:
@@ -71,9 +81,9 @@ def variance_bars(variances: pd.DataFrame, by: str, title: str, subtitle: str) -
     """
     base = alt.Chart(variances).encode(y=alt.Y(f"{by}:N", sort=None, title=None))
     bars = base.mark_bar().encode(
-        x=alt.X("variance:Q", title=None, axis=alt.Axis(format="~s")),
+        x=alt.X("variance:Q", title=None, axis=alt.Axis(format="~s"), scale=ROOM_FOR_LABELS),
         color=alt.condition("datum.variance > 0", alt.value(ORANGE), alt.value(BLUE)),
-        tooltip=[by, alt.Tooltip("budget:Q", format=",.0f"), alt.Tooltip("actual:Q", format=",.0f"),
+        tooltip=[f"{by}:N", alt.Tooltip("budget:Q", format=",.0f"), alt.Tooltip("actual:Q", format=",.0f"),
                  alt.Tooltip("variance:Q", format="+,.0f")],
     )  # fmt: skip
     return _titled(bars + _labels(base, "variance"), title, subtitle, 26 * max(len(variances), 2))
@@ -83,9 +93,9 @@ def movers_bars(movers: pd.DataFrame, title: str, subtitle: str) -> alt.LayerCha
     """Change since the month before: `label`, `change` [money]."""
     base = alt.Chart(movers).encode(y=alt.Y("label:N", sort=None, title=None, axis=alt.Axis(labelLimit=260)))
     bars = base.mark_bar().encode(
-        x=alt.X("change:Q", title=None, axis=alt.Axis(format="~s")),
+        x=alt.X("change:Q", title=None, axis=alt.Axis(format="~s"), scale=ROOM_FOR_LABELS),
         color=alt.condition("datum.change > 0", alt.value(ORANGE), alt.value(BLUE)),
-        tooltip=["label", alt.Tooltip("before:Q", format=",.0f"), alt.Tooltip("now:Q", format=",.0f")],
+        tooltip=["label:N", alt.Tooltip("before:Q", format=",.0f"), alt.Tooltip("now:Q", format=",.0f")],
     )
     return _titled(bars + _labels(base, "change"), title, subtitle, 26 * max(len(movers), 2))
 
@@ -96,10 +106,10 @@ def stacked_hours(hours: pd.DataFrame, title: str, subtitle: str) -> alt.Chart:
     chart = alt.Chart(hours.assign(order=hours["part"].map(parts.index))).mark_bar().encode(
         y=alt.Y("pool:N", sort=None, title=None),
         x=alt.X("gpu_hours:Q", title="GPU-hours", axis=alt.Axis(format="~s")),
-        color=alt.Color("part:N", title=None, scale=alt.Scale(domain=parts, range=[GREEN, BLUE, LIGHT, GREY][: len(parts)]),
-                        legend=alt.Legend(orient="top")),
+        color=alt.Color("part:N", title=None, legend=alt.Legend(orient="top"),
+                        scale=alt.Scale(domain=parts, range=[GREEN, BLUE, LIGHT, GREY][: len(parts)])),
         order="order:Q",
-        tooltip=["pool", "part", alt.Tooltip("gpu_hours:Q", format=",.0f")],
+        tooltip=["pool:N", "part:N", alt.Tooltip("gpu_hours:Q", format=",.0f")],
     )  # fmt: skip
     return _titled(chart, title, subtitle, 30 * max(hours["pool"].nunique(), 2))
 
@@ -111,7 +121,7 @@ def occupancy(daily: pd.DataFrame, title: str, subtitle: str) -> alt.Chart:
         y=alt.Y("allocation_rate:Q", title="allocated / capacity", axis=alt.Axis(format=".0%"),
                 scale=alt.Scale(domain=[0, 1], clamp=True)),
         color=alt.Color("pool:N", title=None, scale=alt.Scale(range=PALETTE), legend=alt.Legend(orient="top")),
-        tooltip=["day:T", "pool", alt.Tooltip("allocation_rate:Q", format=".0%")],
+        tooltip=["day:T", "pool:N", alt.Tooltip("allocation_rate:Q", format=".0%")],
     )  # fmt: skip
     return _titled(chart, title, subtitle, 240)
 
@@ -122,8 +132,9 @@ def waits(waits: pd.DataFrame, title: str, subtitle: str) -> alt.Chart:
         y=alt.Y("partition:N", sort=None, title=None),
         yOffset="quantile:N",
         x=alt.X("hours:Q", title="hours"),
-        color=alt.Color("quantile:N", title=None, scale=alt.Scale(range=[BLUE, ORANGE]), legend=alt.Legend(orient="top")),
-        tooltip=["partition", "quantile", alt.Tooltip("hours:Q", format=",.2f")],
+        color=alt.Color("quantile:N", title=None, scale=alt.Scale(range=[BLUE, ORANGE]),
+                        legend=alt.Legend(orient="top")),
+        tooltip=["partition:N", "quantile:N", alt.Tooltip("hours:Q", format=",.2f")],
     )  # fmt: skip
     return _titled(chart, title, subtitle, 34 * max(waits["partition"].nunique(), 2))
 
@@ -136,7 +147,7 @@ def needs(pools: pd.DataFrame, title: str, subtitle: str) -> alt.Chart:
         x=alt.X("gpus:Q", title="GPUs"),
         color=alt.Color("what:N", title=None, scale=alt.Scale(domain=["now", "needed"], range=[LIGHT, BLUE]),
                         legend=alt.Legend(orient="top")),
-        tooltip=["pool", "what", alt.Tooltip("gpus:Q", format=",.1f")],
+        tooltip=["pool:N", "what:N", alt.Tooltip("gpus:Q", format=",.1f")],
     )  # fmt: skip
     return _titled(chart, title, subtitle, 36 * max(pools["pool"].nunique(), 2))
 
@@ -147,15 +158,17 @@ def monthly_lines(frame: pd.DataFrame, value: str, by: str, title: str, subtitle
         x=alt.X("yearmonth(month):O", title=None, axis=alt.Axis(format="%b %y", labelAngle=-45)),
         y=alt.Y(f"{value}:Q", title=None, axis=alt.Axis(format=axis)),
         color=alt.Color(f"{by}:N", title=None, scale=alt.Scale(range=PALETTE), legend=alt.Legend(orient="top")),
-        tooltip=["yearmonth(month):T", by, alt.Tooltip(f"{value}:Q", format=",.2f")],
+        tooltip=["yearmonth(month):T", f"{by}:N", alt.Tooltip(f"{value}:Q", format=",.2f")],
     )  # fmt: skip
     return _titled(chart, title, subtitle, 220)
 
 
 def _labels(base: alt.Chart, value: str) -> alt.Chart:
-    return base.mark_text(align="left", dx=4, color="#333").encode(
-        x=alt.X(f"{value}:Q"), text=alt.Text(f"{value}:Q", format="+,.0f")
-    )
+    """The bars' numbers, beyond the end of each bar."""
+    negative = f"datum['{value}'] < 0"
+    return base.mark_text(
+        align=alt.expr(f"{negative} ? 'right' : 'left'"), dx=alt.expr(f"{negative} ? -4 : 4"), color="#333"
+    ).encode(x=alt.X(f"{value}:Q"), text=alt.Text(f"{value}:Q", format="+,.0f"))
 
 
 def _titled(chart, title: str, subtitle: str, height: int):

@@ -3,8 +3,10 @@
 from decimal import Decimal
 from pathlib import Path
 
+import duckdb
 import pandas as pd
 import xlsxwriter
+from xlsxwriter.exceptions import FileCreateError
 
 from dcbudget import warehouse
 from dcbudget.errors import DcbudgetError
@@ -31,17 +33,21 @@ def export_table(table: str, file: Path, db: str | Path | None = None) -> int:
         if table not in names:
             raise DcbudgetError(f"no table {table!r}; there are {', '.join(names)}")
         rows = con.execute(f"select count(*) from {table}").fetchone()[0]
-        file.parent.mkdir(parents=True, exist_ok=True)
-        if suffix == ".xlsx":
-            if rows > MAX_SHEET_ROWS:
-                raise DcbudgetError(
-                    f"{table} has {rows:,} rows and a sheet holds {MAX_SHEET_ROWS:,}; write .csv or .parquet"
-                )
-            result = con.execute(f"select * from {table}")
-            _write_rows(file, table, [column[0] for column in result.description], result.fetchall())
-        else:
-            kind = "(format csv, header)" if suffix == ".csv" else "(format parquet)"
-            con.execute(f"copy (select * from {table}) to '{str(file).replace(chr(39), chr(39) * 2)}' {kind}")
+        if suffix == ".xlsx" and rows > MAX_SHEET_ROWS:
+            raise DcbudgetError(
+                f"{table} has {rows:,} rows and a sheet holds {MAX_SHEET_ROWS:,}; write .csv or .parquet"
+            )
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if suffix == ".xlsx":
+                result = con.execute(f"select * from {table}")
+                _write_rows(file, table, [column[0] for column in result.description], result.fetchall())
+            else:
+                kind = "(format csv, header)" if suffix == ".csv" else "(format parquet)"
+                con.execute(f"copy (select * from {table}) to '{str(file).replace(chr(39), chr(39) * 2)}' {kind}")
+        except (OSError, FileCreateError, duckdb.IOException) as error:
+            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            raise DcbudgetError(f"{file} cannot be written: {reason}") from None
     return rows
 
 

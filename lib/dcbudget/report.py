@@ -3,6 +3,7 @@
 import os
 import shutil
 import warnings
+from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from dcbudget import warehouse
-from dcbudget.errors import ReportError
+from dcbudget.errors import DcbudgetError, ReportError
 from dcbudget.export import write_tables
 from dcbudget.stages.review import MonthlyReview
 
@@ -55,12 +56,11 @@ def render(
     template = notebooks_folder() / "7_review.ipynb"
     given = dict(parameters or {})
     _check_parameters(template, given)
-    path = warehouse.database_path(db).resolve()
-    review = MonthlyReview(**{**given, "month": month or "", "database": str(path)})
+    month = _one_of("month", month, given.pop("month", ""))
+    path = warehouse.database_path(_one_of("database", db, given.pop("database", ""))).resolve()
+    review = MonthlyReview(**given, month=month, database=str(path))
     name = f"{review.month:%Y-%m}"
-    out.mkdir(parents=True, exist_ok=True)
-    # absolute, because papermill changes the working directory while the notebook runs
-    work = Path(mkdtemp(prefix=f".{name}-", dir=out.resolve()))
+    work = _work_folder(out, name)
     try:
         with ThreadPoolExecutor(1) as beside:  # the notebook runs in a process of its own
             sheets = beside.submit(_write_sheets, review, work / f"{NAME}.xlsx")
@@ -85,6 +85,22 @@ def _check_parameters(template: Path, given: dict[str, object]) -> None:
     known = papermill.inspect_notebook(str(template))
     if unknown := [name for name in given if name not in known]:
         raise ReportError(f"the notebook has no parameter {unknown[0]!r}; it has {', '.join(known)}")
+
+
+def _one_of(name: str, option: object, parameter: object) -> str:
+    """The value of a parameter that has an option of its own."""
+    if option and parameter and str(option) != str(parameter):
+        raise DcbudgetError(f"{name} is given twice: {option} and {parameter}")
+    return str(option or parameter or "")
+
+
+def _work_folder(out: Path, name: str) -> Path:
+    """A new folder beside the finished reports; absolute, because papermill changes the working directory."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        return Path(mkdtemp(prefix=f".{name}-", dir=out.resolve()))
+    except OSError as error:
+        raise ReportError(f"{out} cannot be written to: {error.strerror}") from None
 
 
 def _write_sheets(review: MonthlyReview, file: Path) -> None:
@@ -119,7 +135,8 @@ def _execute(template: Path, output: Path, parameters: dict[str, object], db: Pa
                 extra_arguments=["--IPKernelApp.log_level=ERROR"],
             )
         except PapermillExecutionError as error:
-            raise ReportError(f"the report's notebook failed: {error.ename}: {error.evalue}") from None
+            said = error.evalue.strip().splitlines() or [""]
+            raise ReportError(f"the report's notebook failed: {error.ename}: {said[0]}") from None
 
 
 def _write_html(notebook: Path, page: Path, title: str) -> None:
@@ -134,6 +151,9 @@ def _write_html(notebook: Path, page: Path, title: str) -> None:
     for cell in content.cells:
         cell.metadata.pop("papermill", None)
     nbformat.write(content, notebook)
+    for output in (output for cell in content.cells for output in cell.get("outputs", [])):
+        if svg := output.get("data", {}).get("image/svg+xml"):
+            output.data = {"text/html": _image(svg, output.data["text/plain"])}
     config = Config()
     config.TagRemovePreprocessor.remove_cell_tags = {"parameters", "injected-parameters"}
     exporter = HTMLExporter(config=config, template_name="basic", exclude_input=True, exclude_input_prompt=True,
@@ -144,13 +164,27 @@ def _write_html(notebook: Path, page: Path, title: str) -> None:
     page.write_text(template.format(title=escape(title), body=body), encoding="utf-8")
 
 
+def _image(svg: str, text: str) -> str:
+    """A chart as a picture with its title for those who cannot see it; pictures run no script and share no names."""
+    data = b64encode(svg.encode("utf-8")).decode("ascii")
+    return f'<img alt="{escape(text)}" src="data:image/svg+xml;base64,{data}">'
+
+
 def _swap(work: Path, final: Path) -> None:
     """Put the finished folder in the place of an earlier one."""
     old = final.with_name(f".{final.name}-old-{os.getpid()}")
-    if final.exists():
-        final.rename(old)
-    work.rename(final)
-    shutil.rmtree(old, ignore_errors=True)
+    try:
+        if final.exists():
+            final.rename(old)
+        work.rename(final)
+    except OSError as error:
+        if old.exists():
+            old.rename(final)
+        raise ReportError(f"{final} cannot be written to: {error.strerror}") from None
+    if old.is_dir():
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        old.unlink(missing_ok=True)
 
 
 @contextmanager

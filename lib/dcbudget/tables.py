@@ -5,13 +5,35 @@ from html import escape
 
 import pandas as pd
 
-MONEY = "{:,.0f}"
-CENTS = "{:,.2f}"
-COUNT = "{:,.0f}"
-RATE = "{:.1%}"
-SIGNED = "{:+,.0f}"
-SIGNED_RATE = "{:+.1%}"
-HOURS = "{:,.1f}"
+# z: what rounds to nothing is 0, never -0.
+MONEY = "{:z,.0f}"
+CENTS = "{:z,.2f}"
+COUNT = "{:z,.0f}"
+RATE = "{:z.1%}"
+SIGNED = "{:+z,.0f}"
+SIGNED_RATE = "{:+z.1%}"
+HOURS = "{:z,.1f}"
+
+# Travels with the headline, because a notebook has no stylesheet of its own, and serves every table of the same page.
+# The variables are JupyterLab's colours, for its dark themes.
+STYLE = """<style>
+.dcb-headline { display: flex; flex-wrap: wrap; gap: 12px; margin: 12px 0 16px; }
+.dcb-headline .card { flex: 1 1 165px; border: 1px solid var(--jp-border-color2, #dfe5ea); border-radius: 8px;
+  padding: 10px 14px; background: var(--jp-layout-color1, #fafbfc); line-height: 1.5; }
+.dcb-headline .label { color: var(--jp-ui-font-color2, #5b6670); font-size: 12px; text-transform: uppercase;
+  letter-spacing: .04em; }
+.dcb-headline .value { font-size: 20px; font-weight: 600; overflow-wrap: anywhere; }
+.dcb-headline .remark { color: var(--jp-ui-font-color2, #5b6670); font-size: 12px; }
+table.dcb { border-collapse: collapse; margin: 14px 0; font-size: 13px; font-variant-numeric: tabular-nums; }
+table.dcb caption { text-align: left; font-weight: 600; font-size: 14px; line-height: 1.5; padding: 4px 0 6px; }
+table.dcb th { border-bottom: 2px solid var(--jp-border-color1, #9aa7b2); padding: 4px 10px; vertical-align: bottom;
+  line-height: 1.5; }
+table.dcb td { border-bottom: 1px solid var(--jp-border-color2, #e8edf1); padding: 4px 10px; vertical-align: top;
+  line-height: 1.5; }
+table.dcb td[style*="right"] { white-space: nowrap; }
+table.dcb th:first-child { min-width: 7em; }
+table.dcb tr.total td { border-top: 2px solid var(--jp-border-color1, #9aa7b2); font-weight: 600; }
+</style>"""
 
 
 @dataclass(frozen=True)
@@ -68,7 +90,10 @@ class Table:
         )
 
     def _align(self, name: str) -> str:
-        return ' style="text-align:right"' if name in self.formats else ' style="text-align:left"'
+        if name in self.formats:
+            return ' style="text-align:right"'
+        whole = ";white-space:nowrap" if pd.api.types.is_datetime64_any_dtype(self.frame[name]) else ""
+        return f' style="text-align:left{whole}"'
 
     def __repr__(self) -> str:
         lines = [list(self.columns.values()), *self.cells()]
@@ -98,7 +123,7 @@ class Headline:
             f'<div class="remark">{escape(remark)}</div></div>'
             for label, value, remark in self.figures
         )
-        return f'<h3 class="dcb">{escape(self.title)}</h3><div class="dcb-headline">{cards}</div>'
+        return f'{STYLE}<h3 class="dcb">{escape(self.title)}</h3><div class="dcb-headline">{cards}</div>'
 
     def __repr__(self) -> str:
         return "\n".join([self.title, *self.lines()])

@@ -197,7 +197,12 @@ def _value(plan: Plan, column: Column, types: dict[str, str]) -> str:
         native = _native(plain)
         return f"timezone('UTC', {native})" if types[plain] == "TIMESTAMP WITH TIME ZONE" else native
     zone = f", {literal(plan.timezone)}" if column.kind == "time" else ""
-    return f"{MACROS[column.kind][0]}({column.sql}{zone})"
+    value = f"{MACROS[column.kind][0]}({column.sql}{zone})"
+    if plain is not None and types[plain] in ("DOUBLE", "FLOAT") and column.kind in DIGITS:
+        # a binary number has no last decimal to keep: beyond the column's it is rounded, not rejected
+        whole, decimals = DIGITS[column.kind]
+        return f"coalesce({value}, try_cast({column.sql} as decimal({whole + decimals}, {decimals})))"
+    return value
 
 
 def _fits(kind: str, target: str) -> bool:

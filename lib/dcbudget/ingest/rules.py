@@ -100,5 +100,6 @@ def _choice(con: duckdb.DuckDBPyConnection, target: str, sql_of) -> str:
 
 def _charge_field(field: str) -> str | None:
     if field.startswith("tag:"):
-        return f"json_extract_string(Tags, {literal('$.' + quote(field.removeprefix('tag:')))})"
+        path = literal("$." + quote(field.removeprefix("tag:")))
+        return f"case when json_valid(Tags) then json_extract_string(Tags, {path}) end"
     return quote(field) if field in CHARGE_FIELDS else None

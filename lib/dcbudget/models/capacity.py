@@ -67,9 +67,9 @@ def need(gpu_hours: pd.DataFrame, hours: float, target_allocation: float, demand
     """
     if not 0 < target_allocation <= 1:
         raise OutOfRange(f"target_allocation must lie above 0 and at most at 1, not {target_allocation:g}")
-    if demand_growth < -1:
+    if not demand_growth >= -1:
         raise OutOfRange(f"demand_growth must be at least -1, not {demand_growth:g}")
-    if hours <= 0:
+    if not hours > 0:
         raise OutOfRange(f"hours must be above 0, not {hours:g}")
     frame = gpu_hours.copy()
     frame["gpus_now"] = frame["capacity_gpu_hours"] / hours

@@ -18,6 +18,8 @@ class Landing:
     run_rate : mean of the last months, which every month to come is taken to cost.
     months_to_come : months of the year after this one.
     landing, budget : of the whole year; variance = landing - budget.
+    months_without_actual : months of the year up to this one of which nothing is known; the landing lacks them.
+    months_without_budget : months of the year that no budget covers; the budget lacks them.
     """
 
     year_start: pd.Timestamp
@@ -27,6 +29,8 @@ class Landing:
     months_to_come: int
     landing: float
     budget: float
+    months_without_actual: int
+    months_without_budget: int
 
     @property
     def variance(self) -> float:
@@ -76,7 +80,8 @@ def movers(costs: pd.DataFrame, month: pd.Timestamp, by: list[str], top: int) ->
 
     Returns
     -------
-    DataFrame : `by`, `before`, `now`, `change` (now - before), at most `top` rows, largest absolute change first.
+    DataFrame : `by`, `before`, `now`, `change` (now - before, never 0), at most `top` rows, largest absolute change
+        first.
     """
     before = month - pd.DateOffset(months=1)
     two = costs[costs["month"].isin([before, month])]
@@ -84,6 +89,7 @@ def movers(costs: pd.DataFrame, month: pd.Timestamp, by: list[str], top: int) ->
     frame = frame.reindex(columns=[before, month], fill_value=0.0)
     frame.columns = ["before", "now"]
     frame["change"] = frame["now"] - frame["before"]
+    frame = frame[frame["change"] != 0]
     order = frame["change"].abs().sort_values(ascending=False, kind="stable").index
     return frame.loc[order].head(top).reset_index()
 
@@ -102,17 +108,23 @@ def run_rate_landing(
 
     Parameters
     ----------
-    monthly : one row a month: `month`, `budget`, `actual` [money, effective]; months without data count as zero.
+    monthly : one row a month: `month`, `budget`, `actual` [money, effective]. A month that is absent or null is not
+        known: it adds nothing to what was spent or budgeted, and the run rate is the mean of the others.
     month : the last month with actuals.
     fiscal_year_start : month in which the fiscal year begins, 1 to 12.
     run_rate_months : how many months, this one included, the run rate is the mean of.
     """
     start, end = fiscal_year_of(month, fiscal_year_start)
     series = monthly.set_index("month")
-    year = series[(series.index >= start) & (series.index < end)]
-    spent = float(year.loc[year.index <= month, "actual"].sum())
-    recent = series[(series.index <= month) & (series.index > month - pd.DateOffset(months=run_rate_months))]
-    run_rate = float(recent["actual"].mean()) if len(recent) else 0.0
-    to_come = len(pd.date_range(month + pd.DateOffset(months=1), end, freq="MS", inclusive="left"))
-    landing = spent + run_rate * to_come
-    return Landing(start, end, spent, run_rate, to_come, landing, float(year["budget"].sum()))
+    year = series.reindex(pd.date_range(start, end, freq="MS", inclusive="left"))
+    so_far = year.loc[year.index <= month, "actual"]
+    spent = float(so_far.sum())
+    since = month - pd.DateOffset(months=run_rate_months)
+    recent = series.loc[(series.index > since) & (series.index <= month), "actual"]
+    run_rate = float(recent.mean()) if recent.notna().any() else 0.0
+    to_come = len(year) - len(so_far)
+    return Landing(
+        year_start=start, year_end=end, spent=spent, run_rate=run_rate, months_to_come=to_come,
+        landing=spent + run_rate * to_come, budget=float(year["budget"].sum()),
+        months_without_actual=int(so_far.isna().sum()), months_without_budget=int(year["budget"].isna().sum()),
+    )  # fmt: skip

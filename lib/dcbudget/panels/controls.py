@@ -5,18 +5,60 @@ from html import escape
 
 import altair as alt
 import ipywidgets as widgets
+import traitlets
 
+from dcbudget import charts
 from dcbudget.errors import DcbudgetError
 
 LABEL = {"description_width": "160px"}
 WIDE = widgets.Layout(width="460px")
 
 
-def rate_slider(label: str, value: float, low: float, high: float, step: float = 0.01) -> widgets.FloatSlider:
+class RateSlider(widgets.HBox):
+    """A slider over a decimal that is shown, moved and typed in per cent.
+
+    A FloatSlider with `readout_format=".0%"` shows 80% but reads a typed 90% as 90, and so as its maximum.
+
+    Attributes
+    ----------
+    value : the decimal, kept within [low, high].
+    """
+
+    value = traitlets.Float()
+
+    def __init__(self, label: str, value: float, low: float, high: float, step: float):
+        low, high, step, percent = (round(100 * number, 6) for number in (low, high, step, value))
+        self.slider = widgets.FloatSlider(
+            value=percent, min=low, max=high, step=_step_that_reaches(percent, low, step), description=f"{label}, %",
+            readout_format=".1f", style=LABEL, layout=WIDE,
+        )  # fmt: skip
+        super().__init__([self.slider])
+        self.value = self._decimal()
+        self.slider.observe(lambda _: self.set_trait("value", self._decimal()), names="value")
+        self.observe(self._move, names="value")
+
+    @traitlets.validate("value")
+    def _within(self, proposal) -> float:
+        return min(max(proposal["value"], self.slider.min / 100), self.slider.max / 100)
+
+    def _move(self, _) -> None:
+        # An answer to what the browser has just sent would throw the slider back under a key that is held down.
+        if self.value != self._decimal():
+            self.slider.value = round(100 * self.value, 6)
+
+    def _decimal(self) -> float:
+        return round(self.slider.value / 100, 8)
+
+
+def _step_that_reaches(value: float, low: float, step: float) -> float:
+    """The coarsest step from `low` that hits the value; the browser moves a value between steps to the nearer one."""
+    finer = (size for size in (step, 1.0, 0.5, 0.1, 0.01) if size <= step)
+    return next((size for size in finer if abs((value - low) / size - round((value - low) / size)) < 1e-6), 0.001)
+
+
+def rate_slider(label: str, value: float, low: float, high: float, step: float = 0.01) -> RateSlider:
     """A slider over a decimal that is shown in per cent."""
-    return widgets.FloatSlider(
-        value=value, min=low, max=high, step=step, description=label, readout_format=".0%", style=LABEL, layout=WIDE
-    )
+    return RateSlider(label, value, low, high, step)
 
 
 def choice(label: str, options: list[str], value: str) -> widgets.Dropdown:
@@ -24,14 +66,15 @@ def choice(label: str, options: list[str], value: str) -> widgets.Dropdown:
 
 
 class View:
-    """Where a panel shows its figures, its chart and its table; an error takes their place until the next good value."""
+    """Where a panel shows its figures, chart and table; an error takes their place until the next good value."""
 
     def __init__(self) -> None:
         self.headline = widgets.HTML()
         self.table = widgets.HTML()
         self.message = widgets.HTML()
         self.chart: alt.JupyterChart | None = None
-        self.chart_box = widgets.VBox([])
+        # as wide as the chart, so that the menu at its corner is not cut off
+        self.chart_box = widgets.VBox([], layout=widgets.Layout(align_items="flex-start"))
         self.box = widgets.VBox([self.message, self.headline, self.chart_box, self.table])
 
     def show(self, headline=None, chart=None, table=None) -> None:
@@ -42,8 +85,7 @@ class View:
         if chart is None:
             self.chart_box.children = ()
         elif self.chart is None:
-            alt.JupyterChart.enable_offline(True)
-            self.chart = alt.JupyterChart(chart)
+            self.chart = charts.live(chart)
             self.chart_box.children = (self.chart,)
         else:
             self.chart.chart = chart

@@ -27,9 +27,8 @@ class ReviewPanel:
     def _stage(self, month: str) -> MonthlyReview:
         if month not in self._stages:
             first = self._first
-            self._stages[month] = MonthlyReview(
-                month, first.db or "", "", first.fiscal_year_start, first.run_rate_months, first.top_movers
-            )
+            year = (first.fiscal_year_start, first.run_rate_months)
+            self._stages[month] = MonthlyReview(month, first.db or "", first.named_plan, *year, first.top_movers)
         return self._stages[month]
 
 

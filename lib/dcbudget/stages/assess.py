@@ -49,6 +49,8 @@ class Assessment:
     @cached_property
     def waits_frame(self) -> pd.DataFrame:
         frame = warehouse.mart("queue_wait_monthly", self.db, month=self.month.date())
+        names = frame["partition"].fillna("no partition")
+        frame["partition"] = names.where(~names.duplicated(keep=False), names + " of " + frame["cluster"])
         return frame.sort_values("wait_p95_seconds", ascending=False, ignore_index=True)
 
     def headline(self) -> Headline:
@@ -170,9 +172,11 @@ class Assessment:
         now = frame[frame["month"] == self.month]
         before = frame[frame["month"] == self.month - pd.DateOffset(months=1)]
         keys = ["resource", "owned", "unit"]
-        table = now.merge(before[[*keys, "effective_cost"]], on=keys, how="left", suffixes=("", "_before"))
+        table = now.merge(before[[*keys, "effective_cost"]], on=keys, how="outer", suffixes=("", "_before"))
+        costs = ["effective_cost", "effective_cost_before"]
+        table[costs] = table[costs].fillna(0)
         table["whose"] = table["owned"].map({True: "owned", False: "rented"})
-        table["change"] = table["effective_cost"] - table["effective_cost_before"].fillna(0)
+        table["change"] = table["effective_cost"] - table["effective_cost_before"]
         names = {"resource": "Resource", "whose": "Owned or rented", "unit": "Unit", "quantity": "Quantity",
                  "effective_cost": "Cost", "change": "Change since the month before"}  # fmt: skip
         formats = {"quantity": COUNT, "effective_cost": MONEY, "change": SIGNED}
@@ -230,7 +234,7 @@ class Assessment:
     def need_table(self, need: capacity.Need) -> Table:
         names = {"pool": "Pool", "gpus_now": "GPUs now", "gpus_needed": "GPUs needed", "gpus_spare": "To spare",
                  "spare_cost_per_month": "Worth a month"}  # fmt: skip
-        formats = {"gpus_now": HOURS, "gpus_needed": HOURS, "gpus_spare": "{:+,.1f}", "spare_cost_per_month": SIGNED}
+        formats = {"gpus_now": HOURS, "gpus_needed": HOURS, "gpus_spare": "{:+z,.1f}", "spare_cost_per_month": SIGNED}
         return Table(need.pools, names, f"GPUs now and needed by pool ({self.basis})", formats,
                      ("gpus_now", "gpus_needed", "gpus_spare", "spare_cost_per_month"))  # fmt: skip
 

@@ -26,10 +26,10 @@ def parse_month(text: str | None, months: list[pd.Timestamp]) -> pd.Timestamp:
     DcbudgetError : not such a text, or a month without charges.
     """
     if not months:
-        raise DcbudgetError("the database has no charges yet; load a bill or a fleet ledger first")
+        raise DcbudgetError("the database has no charges yet; load a bill, or a fleet ledger and a job log, first")
     if not text:
         return months[-1]
-    if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", text):
+    if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", str(text)):
         raise DcbudgetError(f"a month must be written YYYY-MM, not {text!r}")
     month = pd.Timestamp(f"{text}-01")
     if month not in months:
@@ -43,18 +43,27 @@ def plan_for(month: pd.Timestamp, plan_version: str, db=None) -> str:
     Returns
     -------
     Its name, "" where no plan covers the month.
+
+    Raises
+    ------
+    DcbudgetError : there is no plan of that name, or it does not cover the month.
     """
     plans = warehouse.query(
-        "select plan_version, coalesce(max(status), '') = 'approved' as approved, bool_or(month = ?) as covers"
-        " from budget_lines group by 1 order by covers, approved, plan_version",
+        "select plan_version, coalesce(max(status), '') = 'approved' as approved, bool_or(month = ?) as covers,"
+        " min(month) as first, max(month) as last from budget_lines group by 1 order by covers, approved, plan_version",
         db,
         [month.date()],
     )
     if plan_version:
-        if plan_version not in set(plans["plan_version"]):
+        named = plans[plans["plan_version"] == str(plan_version)]
+        if named.empty:
             known = ", ".join(plans["plan_version"]) or "none"
-            raise DcbudgetError(f"no plan version {plan_version!r}; there are: {known}")
-        return plan_version
+            raise DcbudgetError(f"no plan version {str(plan_version)!r}; there are: {known}")
+        plan = named.iloc[0]
+        if not plan["covers"]:
+            span = f"{plan['first']:%Y-%m} to {plan['last']:%Y-%m}"
+            raise DcbudgetError(f"plan {plan['plan_version']} does not cover {month:%Y-%m}; it covers {span}")
+        return plan["plan_version"]
     covering = plans[plans["covers"]]
     return covering["plan_version"].iloc[-1] if len(covering) else ""
 
@@ -66,6 +75,20 @@ def in_range(name: str, value: float, low: float, high: float) -> float:
     ------
     OutOfRange : it lies outside [low, high].
     """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise OutOfRange(f"{name} must be a number between {low:g} and {high:g}, not {value!r}")
     if not low <= value <= high:
         raise OutOfRange(f"{name} must lie between {low:g} and {high:g}, not {value:g}")
     return value
+
+
+def whole_in_range(name: str, value: int, low: int, high: int) -> int:
+    """The value itself.
+
+    Raises
+    ------
+    OutOfRange : it lies outside [low, high] or is no whole number.
+    """
+    if in_range(name, value, low, high) != int(value):
+        raise OutOfRange(f"{name} must be a whole number between {low} and {high}, not {value:g}")
+    return int(value)

@@ -6,7 +6,7 @@ import pandas as pd
 
 from dcbudget import warehouse
 from dcbudget.models import capacity, review
-from dcbudget.stages.period import in_range, months_with_bills, parse_month, plan_for
+from dcbudget.stages.period import months_with_bills, parse_month, plan_for, whole_in_range
 from dcbudget.tables import CENTS, COUNT, MONEY, RATE, SIGNED, SIGNED_RATE, Headline, Table
 
 NOBODY = ("Idle capacity", "Unallocated")
@@ -39,13 +39,14 @@ class MonthlyReview:
         top_movers: int = 8,
     ):
         self.db = database or None
-        self.fiscal_year_start = int(in_range("fiscal_year_start", fiscal_year_start, 1, 12))
-        self.run_rate_months = int(in_range("run_rate_months", run_rate_months, 1, 24))
-        self.top_movers = int(in_range("top_movers", top_movers, 1, 50))
+        self.fiscal_year_start = whole_in_range("fiscal_year_start", fiscal_year_start, 1, 12)
+        self.run_rate_months = whole_in_range("run_rate_months", run_rate_months, 1, 24)
+        self.top_movers = whole_in_range("top_movers", top_movers, 1, 50)
         self.months = months_with_bills(self.db)
         self.month = parse_month(month, self.months)
+        self.named_plan = plan_version
         self.plan_version = plan_for(self.month, plan_version, self.db)
-        self.currency = review.only_currency(self.costs)
+        self.currency = review.only_currency(self.lines)
         self.basis = f"effective cost, {self.currency}"
 
     @cached_property
@@ -57,19 +58,27 @@ class MonthlyReview:
         return frame[frame["month"].isin(self.months)]
 
     @cached_property
-    def lines(self) -> pd.DataFrame:
-        """Budget and actual by month, project and category, of every month of the plan or with bills."""
-        keys = ["month", "project", "category", "currency"]
-        budget = warehouse.query(
-            "select month, project, category, currency, sum(amount) as budget from budget_lines"
-            " where plan_version in (select plan_version from budget_lines group by 1 having max(month) < ?)"
-            " or plan_version = ? group by all",
+    def budget(self) -> pd.DataFrame:
+        """Budget by month, project and category: the plan's in the months it covers, else the last approved one's."""
+        frame = warehouse.query(
+            "with plans as (select plan_version, coalesce(max(status), '') = 'approved' as approved"
+            " from budget_lines group by 1),"
+            " ranked as (select budget_lines.*, dense_rank() over (partition by month"
+            " order by plan_version = ? desc, approved desc, plan_version desc) as place"
+            " from budget_lines join plans using (plan_version))"
+            " select month, project, category, currency, sum(amount) as budget from ranked where place = 1 group by all",
             self.db,
-            [self._plan_start(), self.plan_version],
+            [self.plan_version],
         )
-        budget["month"] = pd.to_datetime(budget["month"])
+        frame["month"] = pd.to_datetime(frame["month"])
+        return frame
+
+    @cached_property
+    def lines(self) -> pd.DataFrame:
+        """Budget and actual by month, project and category, of every month with a budget or bills."""
+        keys = ["month", "project", "category", "currency"]
         actual = self.costs[[*keys, "cost"]].rename(columns={"cost": "actual"})
-        frame = actual.merge(budget, on=keys, how="outer")
+        frame = actual.merge(self.budget, on=keys, how="outer")
         return frame.fillna({"budget": 0.0, "actual": 0.0}).sort_values(keys, ignore_index=True)
 
     @cached_property
@@ -78,7 +87,8 @@ class MonthlyReview:
 
     @cached_property
     def monthly(self) -> pd.DataFrame:
-        return self.lines.groupby("month", as_index=False)[["budget", "actual"]].sum()
+        """Budget and actual by month, null where no plan or no bill covers it."""
+        return self._known(self.lines.groupby("month", as_index=False)[["budget", "actual"]].sum())
 
     @cached_property
     def landing(self) -> review.Landing:
@@ -109,7 +119,7 @@ class MonthlyReview:
             ]
         else:
             figures.append(("Budget", "none", "no plan covers this month"))
-        figures.append(("Forecast", self._money(landing.landing), self._landing_remark(year)))
+        figures.append(("Forecast", self._money(landing.landing), f"run rate, {year}{self._landing_remark()}"))
         if mover is not None:
             change = f"{SIGNED.format(mover['change'])} {self.currency} since {self._before:%B}"
             figures.append(("Biggest mover", f"{mover['project']}, {mover['category']}", change))
@@ -162,6 +172,7 @@ class MonthlyReview:
         for project, part in lines.groupby("project"):
             monthly = part.groupby("month", as_index=False)[["budget", "actual"]].sum()
             monthly = monthly.set_index("month").reindex(self.monthly["month"], fill_value=0.0).reset_index()
+            monthly = self._known(monthly)
             end = review.run_rate_landing(monthly, self.month, self.fiscal_year_start, self.run_rate_months)
             rows.append((project, end.spent, end.run_rate, end.landing, end.budget, end.variance))
         frame = pd.DataFrame(rows, columns=["project", "spent", "run_rate", "landing", "budget", "variance"])
@@ -172,9 +183,7 @@ class MonthlyReview:
         title = (
             f"At the run rate of {self.run_rate_months} months the year lands at {self._money(self.landing.landing)}"
         )
-        if self.landing.budget:
-            title += f", {self._over(self.landing.variance / self.landing.budget)}"
-        return Table(frame, names, f"{title} ({self.basis})", formats, tuple(formats))
+        return Table(frame, names, f"{title}{self._landing_remark()} ({self.basis})", formats, tuple(formats))
 
     def movers(self) -> Table:
         """What changed most since the month before."""
@@ -281,17 +290,9 @@ class MonthlyReview:
     def _before(self) -> pd.Timestamp:
         return self.month - pd.DateOffset(months=1)
 
-    def _plan_start(self):
-        """First month of the plan; budgets of earlier years come from the plans that ended before it."""
-        first = warehouse.query(
-            "select coalesce(min(month), date '9999-01-01') as first from budget_lines where plan_version = ?",
-            self.db,
-            [self.plan_version],
-        )["first"].iloc[0]
-        return pd.Timestamp(first).date()
-
     def _movers(self, top: int) -> pd.DataFrame:
-        return review.movers(self.costs, self.month, ["project", "category"], top)
+        comparable = self.costs if self._before in self.months else self.costs.head(0)
+        return review.movers(comparable, self.month, ["project", "category"], top)
 
     def _variance_table(self, by: str, heading: str) -> Table:
         frame = review.variance_by(self.this_month, by)
@@ -318,7 +319,8 @@ class MonthlyReview:
     def _movers_finding(self) -> str:
         mover = self.biggest_mover
         if mover is None:
-            return f"Nothing changed since {self._before:%B %Y}"
+            no_bill = self._before not in self.months
+            return f"{'No charges are known of' if no_bill else 'Nothing changed since'} {self._before:%B %Y}"
         rose = "rose" if mover["change"] > 0 else "fell"
         return f"{mover['category']} of {mover['project']} {rose} most, by {self._money(abs(mover['change']))}"
 
@@ -330,10 +332,22 @@ class MonthlyReview:
         money = self._money(hours["idle_effective_cost"].sum())
         return f"{share:.0%} of the GPU-hours that were paid for had no job: {money} of idle money"
 
-    def _landing_remark(self, year: str) -> str:
-        if not self.landing.budget:
-            return f"run rate, {year}"
-        return f"run rate, {year}, {self._over(self.landing.variance / self.landing.budget)}"
+    def _landing_remark(self) -> str:
+        """How the landing compares with the budget, where both are of the whole year."""
+        landing = self.landing
+        if landing.months_without_actual:
+            return f", without {landing.months_without_actual} months that have no charges"
+        if not landing.budget:
+            return ""
+        if landing.months_without_budget:
+            return f", of which {landing.months_without_budget} months have no budget"
+        return f", {self._over(landing.variance / landing.budget)}"
+
+    def _known(self, monthly: pd.DataFrame) -> pd.DataFrame:
+        return monthly.assign(
+            budget=monthly["budget"].where(monthly["month"].isin(self.budget["month"])),
+            actual=monthly["actual"].where(monthly["month"].isin(self.months)),
+        )
 
     def _what(self, what: str) -> str:
         return f"{what}, {self.basis}, {self.month:%B %Y}"

@@ -2,8 +2,8 @@
 -- key: day, cluster, gpu_model
 -- source: cost_lines (capacity: what was owned or paid for), job_days (allocated, used)
 with starts as (
-    select *, unnest(generate_series(date_trunc('day', from_time)::timestamp, to_time - interval 1 microsecond,
-        interval 1 day)) as day_start
+    select *, unnest(generate_series(date_trunc('day', from_time)::timestamp,
+        greatest(to_time - interval 1 microsecond, from_time), interval 1 day)) as day_start
     from cost_lines
     where gpu_hours > 0 and shared
 ),
@@ -12,8 +12,10 @@ capacity as (
         day_start::date as day,
         cluster,
         gpu_model,
-        sum(gpu_hours * epoch(least(to_time, day_start + interval 1 day) - greatest(from_time, day_start))
-            / epoch(to_time - from_time)) as capacity_gpu_hours
+        -- a charge of a moment falls on its day as a whole
+        sum(case when to_time = from_time then gpu_hours
+            else gpu_hours * epoch(least(to_time, day_start + interval 1 day) - greatest(from_time, day_start))
+                / epoch(to_time - from_time) end) as capacity_gpu_hours
     from starts
     group by all
 ),

@@ -10,7 +10,8 @@ with spans as (
     where start_time is not null and gpus > 0
 ),
 starts as (
-    select *, unnest(generate_series(date_trunc('day', from_time)::timestamp, to_time, interval 1 day)) as day_start
+    select *, unnest(generate_series(date_trunc('day', from_time)::timestamp,
+        greatest(to_time - interval 1 microsecond, from_time), interval 1 day)) as day_start
     from spans
 ),
 days as (

@@ -20,6 +20,7 @@ months as (
             least(last_month, coalesce(retire_date - interval 1 day, last_month))::timestamp,
             interval 1 month
         )) as month (m)
+    where last_month is not null
 ),
 in_service as (
     select
@@ -29,7 +30,10 @@ in_service as (
         epoch(to_time - from_time) / 3600 as hours,
         ((purchase_price - coalesce(residual_value, 0)) * units)::decimal(18, 2) as depreciable,
         coalesce(measured_kw, nameplate_kw * coalesce(power_fraction, 1), 0) * units as kw,
-        (units * coalesce(gpus_per_unit, 0) * hours)::double as gpu_hours
+        (units * coalesce(gpus_per_unit, 0) * hours)::double as gpu_hours,
+        -- a decimal, because one double would make doubles of all amounts below
+        round(kw * hours * (coalesce(pue, 1) * coalesce(tariff_per_kwh, 0) - coalesce(heat_credit_per_kwh, 0)), 2)
+            ::decimal(18, 2) as power
     from months
 ),
 lines as (
@@ -45,9 +49,7 @@ lines as (
     union all
     select
         *, 'Power', 'Usage', null, 'kWh', kw * hours * coalesce(pue, 1),
-        round(kw * hours * (coalesce(pue, 1) * coalesce(tariff_per_kwh, 0) - coalesce(heat_credit_per_kwh, 0)), 2),
-        round(kw * hours * (coalesce(pue, 1) * coalesce(tariff_per_kwh, 0) - coalesce(heat_credit_per_kwh, 0)), 2),
-        from_time, to_time
+        power, power, from_time, to_time
     from in_service
     where kw > 0
     union all
