@@ -1,0 +1,129 @@
+"""The rendered report in a browser without a network."""
+
+import json
+import re
+
+import pytest
+from lab import CUT_OFF, FLAGS, sync_api
+
+from dcbudget.report import notebooks_folder, render
+from dcbudget.stages.review import MonthlyReview
+
+pytestmark = pytest.mark.browser
+
+# What a title must name, so that no number stands without its basis.
+BASIS = re.compile(r"effective cost, [A-Z]{3}|GPU-hours|billed or budgeted money|\d+ of \d+ checks passed")
+# The source of every chart of a page, whether it stands in the page or in an image.
+SOURCES = """() => [...document.querySelectorAll('main svg.marks, main img')].map(node => node.tagName === 'IMG'
+  ? new TextDecoder().decode(Uint8Array.from(atob(node.src.split(',')[1]), letter => letter.charCodeAt(0)))
+  : node.outerHTML)"""
+TITLES = (
+    """titles => titles.map(title => [...title.querySelectorAll('text')].map(text => text.textContent).join(' - '))"""
+)
+
+
+@pytest.fixture(scope="module")
+def report(own_db, tmp_path_factory):
+    return render(None, own_db, tmp_path_factory.mktemp("reports"))
+
+
+@pytest.fixture(scope="module")
+def visit(chromium, report):
+    """The page, everything that it asked for, and its problems."""
+    asked, problems = [], []
+
+    def answer(route):
+        asked.append(route.request.url)
+        route.continue_() if route.request.url == report.html.as_uri() else route.abort()
+
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        context = browser.new_context(viewport={"width": 1200, "height": 900})
+        context.set_offline(True)
+        context.route("**/*", answer)
+        page = context.new_page()
+        page.on("console", lambda line: problems.append(line.text))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.goto(report.html.as_uri(), wait_until="networkidle")
+        yield page, asked, problems
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def drawings(visit):
+    """A page of the report's charts alone, with their texts within reach."""
+    page, *_ = visit
+    alone = page.context.new_page()
+    alone.set_content(f"<main>{''.join(page.evaluate(SOURCES))}</main>")
+    return alone
+
+
+def test_asks_for_nothing_but_itself(report, visit):
+    _, asked, problems = visit
+    assert asked == [report.html.as_uri()]
+    assert problems == []
+
+
+def test_runs_no_script(report):
+    html = report.html.read_text(encoding="utf-8").lower()
+    assert "<script" not in html
+    assert not re.search(r"<[^>]*\s(on\w+\s*=|(href|src)\s*=\s*[\"']?\s*javascript:)", html)
+
+
+def test_every_chart_is_drawn(visit, drawings):
+    page, *_ = visit
+    cells = json.loads((notebooks_folder() / "7_review.ipynb").read_text(encoding="utf-8"))["cells"]
+    expected = sum("_chart()" in "".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    charts = page.locator("main svg.marks, main img")
+    assert charts.count() == drawings.locator("svg.marks").count() == expected > 0
+    for chart in charts.all():
+        box = chart.bounding_box()
+        assert box["width"] > 500
+        assert box["height"] > 60
+        assert chart.evaluate("node => node.tagName !== 'IMG' || node.naturalWidth > 0")
+    for drawing in drawings.locator("svg.marks").all():
+        assert drawing.locator("path[aria-roledescription='bar']").count() > 3
+    assert page.evaluate(CUT_OFF) == []
+    assert drawings.evaluate(CUT_OFF) == []
+
+
+def test_headline_is_the_models(own_db, report, visit):
+    page, *_ = visit
+    headline = MonthlyReview("", str(own_db)).headline()
+    parts = [page.locator(f".card .{part}").all_text_contents() for part in ("label", "value", "remark")]
+    assert list(zip(*parts, strict=True)) == headline.figures
+    assert page.locator("h3.dcb").text_content() == headline.title
+    assert all(card.is_visible() for card in page.locator(".card").all())
+    assert report.headline == headline.lines()
+
+
+def test_tables_are_the_models(own_db, visit):
+    page, *_ = visit
+    rows = page.locator("table.dcb").evaluate_all(
+        "all => all.map(table => [...table.tBodies[0].rows].map(row => [...row.cells].map(cell => cell.textContent)))"
+    )
+    review = MonthlyReview("", str(own_db))
+    for table in (review.projects(), review.categories(), review.movers(), review.year(), review.gpu_hours()):
+        assert table.cells() in rows
+
+
+def test_every_title_names_its_basis(visit, drawings):
+    page, *_ = visit
+    charts = drawings.locator("svg .role-title").evaluate_all(TITLES)
+    tables = page.locator("table caption").all_text_contents()
+    assert len(charts) == page.locator("main svg.marks, main img").count()
+    assert len(tables) == page.locator("table").count() > 5
+    assert [title for title in charts + tables if not BASIS.search(title)] == []
+
+
+def test_shows_no_code(visit):
+    page, *_ = visit
+    text = page.locator("body").inner_text()
+    assert page.locator(".jp-InputArea, .input_area, .highlight, .jp-InputPrompt").count() == 0
+    assert not re.search(r"from dcbudget|review\.\w+\(|In \[|Out\[", text)
+
+
+def test_screenshot(visit, tmp_path):
+    page, *_ = visit
+    page.screenshot(path=tmp_path / "report.png", full_page=True)
+    assert (tmp_path / "report.png").stat().st_size > 50_000
