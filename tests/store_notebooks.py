@@ -14,7 +14,8 @@ os.environ["DCBUDGET_CHARTS"] = "svg"
 
 for path in sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb")):
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": path.parent}}).execute()
+    beside = {"metadata": {"path": path.parent}}
+    NotebookClient(notebook, timeout=600, kernel_name="python3", resources=beside).execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         if "panel" in cell.metadata.get("tags", []):

@@ -339,3 +339,20 @@ def test_no_share_is_off_by_more_than_a_cent(blank, cost, capacity, hours):
             assert abs(found.pop(f"p{number}") - amount * held / whole) < Decimal("0.0101")
     assert set(found) == {"Idle capacity"}
     assert abs(found["Idle capacity"] - amount * (whole - sum(hours)) / whole) < Decimal("0.0051")
+
+
+@pytest.mark.parametrize(
+    "more, category",
+    [
+        ({"ServiceName": "Premium Support"}, "Tax and support"),
+        ({"ChargeCategory": "Tax"}, "Tax and support"),
+        ({"ChargeCategory": "Credit", "ServiceCategory": "Storage"}, "Tax and support"),
+        ({"ServiceCategory": "Storage"}, "Storage"),
+        ({"ServiceCategory": "Networking"}, "Network"),
+        ({"ServiceCategory": "Databases"}, "Other services"),
+        ({"gpus": ("H100", 8, 10), "ServiceCategory": "AI and Machine Learning"}, "Rented GPUs"),
+    ],
+)
+def test_category_of_a_charge(tmp_path, more, category):
+    db = make(tmp_path, charges=[charge("x", "1", **more)], rules=None)
+    assert rows(db, "select category from cost_lines") == [(category,)]

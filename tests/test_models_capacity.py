@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcbudget.errors import OutOfRange
@@ -86,6 +86,7 @@ def test_no_pools():
 AMOUNT = st.floats(1, 1e7)
 
 
+@settings(deadline=None)
 @given(capacity=AMOUNT, allocated=AMOUNT, target=st.floats(0.05, 1), growth=st.floats(-0.9, 3), cost=AMOUNT)
 def test_fleet_of_the_needed_size_is_held_for_the_target_share(capacity, allocated, target, growth, cost):
     row = need(pools((capacity, allocated, cost)), 720, target, growth).pools.iloc[0]

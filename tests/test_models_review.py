@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dcbudget.errors import DcbudgetError, MixedCurrencies
@@ -102,6 +102,7 @@ def test_fiscal_year(text, first, start):
     assert fiscal_year_of(month(text), first) == (month(start), month(start) + pd.DateOffset(years=1))
 
 
+@settings(deadline=None)
 @given(at=st.dates(), first=st.integers(1, 12))
 def test_fiscal_year_holds_its_month(at, first):
     at = pd.Timestamp(year=2000 + at.year % 50, month=at.month, day=1)
@@ -174,6 +175,7 @@ def test_landing_of_nothing():
 AMOUNTS = st.lists(st.floats(0, 1e6), min_size=12, max_size=12)
 
 
+@settings(deadline=None)
 @given(amounts=AMOUNTS, upto=st.integers(0, 11), window=st.integers(1, 12))
 def test_landing_is_spent_plus_the_rest_at_the_run_rate(amounts, upto, window):
     frame = monthly(*year_of(1, actual=lambda n: amounts[n]))

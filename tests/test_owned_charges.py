@@ -77,6 +77,13 @@ def test_retired_in_the_month(ledger):
     assert lines(ledger, "srv-2", "2026-04") == {}
 
 
+def test_retired_on_the_first_of_a_month(tmp_path):
+    """Retired on 1 March at 00:00, February is the last month."""
+    db = make(tmp_path, charges=last_bill(), fleet=[FLEET | {"retire_date": "2026-03-01"}])
+    assert lines(db, "srv-1", "2026-02")["Owned hardware"][4] == 8 * 672
+    assert lines(db, "srv-1", "2026-03") == {}
+
+
 def test_purchase_is_billed_once_and_not_amortised_again(ledger):
     columns = "BillingPeriodStart::date, BilledCost, EffectiveCost, ListCost, ConsumedQuantity::int"
     found = rows(

@@ -30,7 +30,8 @@ def test_own_data_in_ten_minutes(desk: Path) -> None:
     assert len(OWN_DATA) >= 6
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DCBUDGET_")}
     for command in OWN_DATA:
-        typed = command.replace(".venv/bin/dcbudget", shutil.which("dcbudget", path=str(ROOT / ".venv/bin")) or "dcbudget")
+        program = shutil.which("dcbudget", path=str(ROOT / ".venv/bin")) or "dcbudget"
+        typed = command.replace(".venv/bin/dcbudget", program)
         done = subprocess.run(typed, shell=True, cwd=desk, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
     assert (desk / "reports/2026-06/review.html").exists()

@@ -332,3 +332,9 @@ def test_command_as_typed_prints_no_traceback(tmp_path):
     assert done.returncode == 1
     assert done.stdout == "" and done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
     assert everything_in(tmp_path) == set()
+
+
+def test_every_picture_says_what_it_shows(rendered):
+    page = rendered.html.read_text()
+    assert report.NO_ALT not in page
+    assert page.count("<img alt=") == page.count("<img") > 0

@@ -289,9 +289,7 @@ def test_totals_of_the_bill_are_as_promised(sample, restated):
     for folder in (sample, restated):
         promised = truth(folder)["totals"]["billing"]
         replaced = {row["BillingPeriodStart"] for row in bill(folder, restated=True)}
-        rows = [r for r in bill(folder) if r["BillingPeriodStart"] not in replaced] + bill(
-            folder, restated=True
-        )
+        rows = [r for r in bill(folder) if r["BillingPeriodStart"] not in replaced] + bill(folder, restated=True)
         for month, expected in promised.items():
             here = [r for r in rows if r["BillingPeriodStart"].startswith(month)]
             assert len(here) == expected["rows"]

@@ -379,7 +379,7 @@ def test_review_by_hand(world):
     assert (figures["Spent"], figures["Budget"], figures["Variance"]) == ("1,573 USD", "120 USD", "+1,453 USD")
     beta = review.projects().frame.set_index("project").loc["beta"]
     assert tuple(beta[["budget", "actual", "variance"]]) == pytest.approx((100, 138, 38))
-    assert review.projects().title == "alpha is 112 USD over budget in May 2026 (effective cost, USD)"
+    assert review.projects().title == "alpha: 112 USD over budget in May 2026 (effective cost, USD)"
     assert shown(review.commitments().frame, "commitment", "utilisation") == [("ri-1", 0.4)]
 
 

@@ -235,7 +235,8 @@ def _print_results(results: list) -> None:
             rows.append([
                 result.path.name, result.format, result.status,
                 f"{result.rows_read:,}", f"{result.rows_loaded:,}", f"{result.rows_rejected:,}",
-                *([cost.currency, f"{cost.read:,.2f}", f"{cost.loaded:,.2f}", f"{cost.rejected:,.2f}"] if cost else [""] * 4),
+                *([cost.currency, *(f"{amount:,.2f}" for amount in (cost.read, cost.loaded, cost.rejected))]
+                  if cost else [""] * 4),
             ])  # fmt: skip
     head = [
         "file",

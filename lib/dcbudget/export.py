@@ -29,7 +29,8 @@ def export_table(table: str, file: Path, db: str | Path | None = None) -> int:
         raise DcbudgetError(f"{file.name}: a table can be written as .csv, .parquet or .xlsx")
     with warehouse.connect(db) as con:
         names = [row[0] for row in con.execute(
-            "select table_name from information_schema.tables where table_schema = 'main' order by 1").fetchall()]  # fmt: skip
+            "select table_name from information_schema.tables where table_schema = 'main' order by 1"
+        ).fetchall()]  # fmt: skip
         if table not in names:
             raise DcbudgetError(f"no table {table!r}; there are {', '.join(names)}")
         rows = con.execute(f"select count(*) from {table}").fetchone()[0]

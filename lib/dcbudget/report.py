@@ -21,6 +21,8 @@ from dcbudget.stages.review import MonthlyReview
 NAME = "review"
 # Tag of cells that are for hands, not for readers.
 PANEL_TAG = "panel"
+# What nbconvert writes where a picture has no description.
+NO_ALT = 'alt="No description has been provided for this image"'
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,8 @@ def _write_html(notebook: Path, page: Path, title: str) -> None:
                             exclude_output_prompt=True)  # fmt: skip
     exporter.register_preprocessor(TagRemovePreprocessor(config=config), enabled=True)
     body, _ = exporter.from_notebook_node(content)
+    for title_of_chart in _chart_titles(content):
+        body = body.replace(NO_ALT, f'alt="{escape(title_of_chart)}"', 1)
     template = files("dcbudget").joinpath("templates/report.html").read_text(encoding="utf-8")
     page.write_text(template.format(title=escape(title), body=body), encoding="utf-8")
 
@@ -168,6 +172,12 @@ def _image(svg: str, text: str) -> str:
     """A chart as a picture with its title for those who cannot see it; pictures run no script and share no names."""
     data = b64encode(svg.encode("utf-8")).decode("ascii")
     return f'<img alt="{escape(text)}" src="data:image/svg+xml;base64,{data}">'
+
+
+def _chart_titles(content) -> list[str]:
+    """What each chart says, in the order of the page."""
+    outputs = [output for cell in content.cells for output in cell.get("outputs", [])]
+    return ["".join(o.data["text/plain"]) for o in outputs if "image/svg+xml" in o.get("data", {})]
 
 
 def _swap(work: Path, final: Path) -> None:

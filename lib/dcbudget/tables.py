@@ -33,6 +33,7 @@ table.dcb td { border-bottom: 1px solid var(--jp-border-color2, #e8edf1); paddin
 table.dcb td[style*="right"] { white-space: nowrap; }
 table.dcb th:first-child { min-width: 7em; }
 table.dcb tr.total td { border-top: 2px solid var(--jp-border-color1, #9aa7b2); font-weight: 600; }
+@media print { table.dcb { font-size: 11px; } table.dcb th, table.dcb td { padding: 3px 5px; } }
 </style>"""
 
 

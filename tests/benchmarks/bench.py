@@ -40,8 +40,10 @@ LOAD = """
 import sys, time
 from dcbudget.ingest.load import load
 begun = time.perf_counter()
-load([sys.argv[1]], sys.argv[2])
-print(time.perf_counter() - begun)"""
+found = {result.status for result in load([sys.argv[1]], sys.argv[2])}
+print(time.perf_counter() - begun)
+if not found or not found <= set(sys.argv[3].split()):
+    sys.exit(f"files are {found}, not {sys.argv[3]}")"""
 TYPES = """
 import duckdb, json
 from dcbudget import warehouse
@@ -94,7 +96,7 @@ class Run:
 
 @dataclass
 class Bench:
-    """What all measurements share: a folder, sizes, and the loads that a later section needs again."""
+    """What all measurements share: a folder, sizes, and the loads that are the first ones of section 3."""
 
     folder: Path
     rows: int
@@ -125,7 +127,8 @@ class Bench:
 
     def load_inside(self, path: Path, name: str, fresh: bool = True) -> Run:
         warm(path)
-        return process([sys.executable, "-c", LOAD, path, self.database(name, fresh)]).inside()
+        expected = "loaded replaced" if fresh else "unchanged"
+        return process([sys.executable, "-c", LOAD, path, self.database(name, fresh), expected]).inside()
 
     def bare(self, path: Path, statement: str, db: Path | str = "") -> Run:
         """One statement of DuckDB alone, into a fresh database file where it is to stay."""
@@ -133,11 +136,12 @@ class Bench:
         return process([sys.executable, "-c", BARE, db or self.database("bare"), statement])
 
     def sample_folder(self) -> Path:
-        """The generated sample; written where `make sample` has not."""
-        path = ROOT / "data/sample"
+        """A copy of the generated sample, or one written here, so that nobody changes it meanwhile."""
+        path, made = self.folder / "sample", ROOT / "data/sample"
         if not (path / "truth.json").exists():
-            path = self.folder / "sample"
-            if not (path / "truth.json").exists():
+            if (made / "truth.json").exists():
+                shutil.copytree(made, path, dirs_exist_ok=True)
+            else:
                 note("writing the sample")
                 process([BIN / "dcbudget", "sample", "--out", path])
         return path

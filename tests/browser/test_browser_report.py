@@ -123,6 +123,18 @@ def test_shows_no_code(visit):
     assert not re.search(r"from dcbudget|review\.\w+\(|In \[|Out\[", text)
 
 
+def test_fits_on_paper(visit):
+    page, *_ = visit
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 718, "height": 1000})  # A4 less its margins
+    try:
+        assert page.evaluate(CUT_OFF) == []
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= 718
+    finally:
+        page.emulate_media(media="screen")
+        page.set_viewport_size({"width": 1200, "height": 900})
+
+
 def test_screenshot(visit, tmp_path):
     page, *_ = visit
     page.screenshot(path=tmp_path / "report.png", full_page=True)

@@ -125,9 +125,7 @@ def add_idle_reservation(ledger: Ledger) -> None:
     active = ledger.days >= epoch(event.start)
     used = np.where(active & (weekday < 5), IDLE_HOURS_A_WEEKDAY, 0)
     add_committed(ledger, sku, "research", {"project": "research"}, name, used, "research-west-001", WEST)
-    add_committed(
-        ledger, sku, SHARED, tags, name, np.where(active, IDLE_RESERVED * 24 - used, 0), "", WEST, False
-    )
+    add_committed(ledger, sku, SHARED, tags, name, np.where(active, IDLE_RESERVED * 24 - used, 0), "", WEST, False)
     months = window.edges[:-1] >= epoch(event.start)
     add_purchase(
         ledger,
@@ -173,9 +171,7 @@ def add_upfront(ledger: Ledger) -> None:
 def add_own(rng: np.random.Generator, ledger: Ledger) -> None:
     """Add the instances and services that each project holds in its own sub-account."""
     weekday = (ledger.days // DAY + 3) % 7
-    age = np.array(ledger.window.ages)[ledger.month] + (ledger.days - ledger.window.edges[ledger.month]) / (
-        30 * DAY
-    )
+    age = np.array(ledger.window.ages)[ledger.month] + (ledger.days - ledger.window.edges[ledger.month]) / (30 * DAY)
     part_of_month = 1 / (ledger.window.hours[ledger.month] / 24)
     spike = np.ones(len(ledger.days))
     event = EVENTS["egress-spike"]
@@ -290,9 +286,7 @@ def settle(ledger: Ledger, charges: pd.DataFrame, months: list[int]) -> pd.DataF
         for account in (*PROJECTS, SHARED):
             here = (charges["month"] == month).to_numpy() & (accounts == account)
             base = {m: int(charges[m].to_numpy()[here].sum()) for m in MONEY}
-            fee = (
-                int(charges["billed"].to_numpy()[here & ~upfront].sum()) * SUPPORT_PER_CENT // 10**10 * 10**8
-            )
+            fee = int(charges["billed"].to_numpy()[here & ~upfront].sum()) * SUPPORT_PER_CENT // 10**10 * 10**8
             fee_plan = base["plan"] * SUPPORT_PER_CENT // 10**10 * 10**8
             price = fee // 10**4
             closing.add(
@@ -325,10 +319,7 @@ def settle(ledger: Ledger, charges: pd.DataFrame, months: list[int]) -> pd.DataF
                     end,
                     billed=credit,
                 )
-            owed = {
-                m: (base[m] + (fee_plan if m == "plan" else fee) + credit) * TAX_PER_CENT // 100
-                for m in MONEY
-            }
+            owed = {m: (base[m] + (fee_plan if m == "plan" else fee) + credit) * TAX_PER_CENT // 100 for m in MONEY}
             closing.add(
                 _other_line(account, "Tax", "Tax of 2 %", "Recurring", ("Tax", "Other", "Other (Other)")),
                 start,
@@ -345,12 +336,8 @@ def settle(ledger: Ledger, charges: pd.DataFrame, months: list[int]) -> pd.DataF
 def restate(ledger: Ledger, daily: pd.DataFrame, month: int) -> pd.DataFrame:
     """Return a month as restated: 3 % off on-demand H100, and the support and tax that follow from it."""
     rows = daily[daily["month"] == month].copy()
-    late = np.array([line.columns.get("SkuPriceId") == "gpu-h100-8x/Standard" for line in ledger.lines])[
-        rows["line"]
-    ]
-    rows.loc[late, "contract_price"] = np.round(rows.loc[late, "contract_price"] * LATE_DISCOUNT).astype(
-        np.int64
-    )
+    late = np.array([line.columns.get("SkuPriceId") == "gpu-h100-8x/Standard" for line in ledger.lines])[rows["line"]]
+    rows.loc[late, "contract_price"] = np.round(rows.loc[late, "contract_price"] * LATE_DISCOUNT).astype(np.int64)
     cost = rows["quantity"] * rows["contract_price"]
     for column in ("billed", "effective", "contracted"):
         rows.loc[late, column] = cost[late]

@@ -300,6 +300,5 @@ def events_in(window: Window) -> dict[str, Event]:
     return {
         key: event
         for key, event in EVENTS.items()
-        if epoch(event.start if key == "price-change" else event.end)
-        >= window.start + (key != "price-change")
+        if epoch(event.start if key == "price-change" else event.end) >= window.start + (key != "price-change")
     }

@@ -74,9 +74,7 @@ SKUS = {
     sku.name: sku
     for sku in (
         _instance("gpu-h100-8x", "H100", 8, 96, 896, {"Standard": 31.20, "Committed": 19.92}),
-        _instance(
-            "gpu-a100-8x", "A100", 8, 96, 896, {"Standard": 16.40, "Committed": 10.56, "Dynamic": 7.40}
-        ),
+        _instance("gpu-a100-8x", "A100", 8, 96, 896, {"Standard": 16.40, "Committed": 10.56, "Dynamic": 7.40}),
         _instance("gpu-l4-1x", "L4", 1, 8, 32, {"Standard": 0.82, "Committed": 0.52}),
         _instance("cpu-32", "", 0, 32, 128, {"Standard": 1.52}),
         Sku(
@@ -424,9 +422,7 @@ def write_charges(path: Path, charges: pd.DataFrame, lines: list[Line], month: s
         "PublisherName": PROVIDER,
     }
     where = {name: i for i, name in enumerate(COLUMNS)}
-    shapes = {
-        i: [(constant | lines[i].columns).get(name, "") for name in COLUMNS] for i in charges["line"].unique()
-    }
+    shapes = {i: [(constant | lines[i].columns).get(name, "") for name in COLUMNS] for i in charges["line"].unique()}
     cells = {
         "ChargePeriodStart": [_iso(t) for t in charges["start"].tolist()],
         "ChargePeriodEnd": [_iso(t) for t in charges["end"].tolist()],

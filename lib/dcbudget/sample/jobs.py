@@ -131,9 +131,7 @@ def demand_cells(rng: np.random.Generator, window: Window, jobs: int) -> pd.Data
     return pd.concat([cells, pd.DataFrame(extra, columns=cells.columns)], ignore_index=True)
 
 
-def _draw_sizes(
-    rng: np.random.Generator, partition: np.ndarray, month: np.ndarray, window: Window
-) -> np.ndarray:
+def _draw_sizes(rng: np.random.Generator, partition: np.ndarray, month: np.ndarray, window: Window) -> np.ndarray:
     sizes = np.zeros(len(partition), dtype=np.int64)
     for p, spec in enumerate(PARTITIONS):
         here = np.flatnonzero(partition == p)
@@ -195,9 +193,7 @@ def _draw_submits(rng: np.random.Generator, month: np.ndarray, window: Window) -
     return submit
 
 
-def _limits(
-    rng: np.random.Generator, seconds: np.ndarray, timeout: np.ndarray, cap: np.ndarray
-) -> np.ndarray:
+def _limits(rng: np.random.Generator, seconds: np.ndarray, timeout: np.ndarray, cap: np.ndarray) -> np.ndarray:
     """Return the time limits asked for: a timed-out job's is the nearest round one to its run time."""
     wish = seconds * (1.1 + 4 * rng.random(len(seconds)) ** 2)
     limit = TIME_LIMITS[np.minimum(np.searchsorted(TIME_LIMITS, wish), len(TIME_LIMITS) - 1)]

@@ -62,9 +62,7 @@ PRICE_COLUMNS = (
     "effective_from",
 )
 IDLE = "Idle capacity"
-FLEET_NUMBERS = tuple(
-    name for name in FLEET_COLUMNS[FLEET_COLUMNS.index("life_months") :] if name != "currency"
-)
+FLEET_NUMBERS = tuple(name for name in FLEET_COLUMNS[FLEET_COLUMNS.index("life_months") :] if name != "currency")
 BUDGET_ERROR, BUDGET_ERROR_MAX = 0.012, 0.025  # standard deviation and limit, as a fraction
 GROWTH_BEYOND = 1.008  # a month, for the months planned after the sample's end
 
@@ -195,10 +193,7 @@ def project_costs(
     own = ~shared
     np.add.at(cost, (np.array(owner)[line[own]], np.array(category)[line[own]], month[own]), money[own])
     models = np.array(
-        [
-            SKUS[entry.columns["SkuId"]].gpu_model if entry.columns.get("SkuId") in SKUS else ""
-            for entry in lines
-        ]
+        [SKUS[entry.columns["SkuId"]].gpu_model if entry.columns.get("SkuId") in SKUS else "" for entry in lines]
     )[line]
     counted = shared & (money > 0)
     for model in ("H100", "A100"):

@@ -174,13 +174,7 @@ def totals(
     seconds = log["gpus"] * log["elapsed"]
     state = log["state"].map(dict(enumerate(STATES)))
     by_state = seconds.groupby(state).sum()
-    amounts = (
-        budget["amount"]
-        .str.replace(".", "", regex=False)
-        .astype(np.int64)
-        .groupby(budget["month"].str[:4])
-        .sum()
-    )
+    amounts = budget["amount"].str.replace(".", "", regex=False).astype(np.int64).groupby(budget["month"].str[:4]).sum()
     return {
         "billing": bill,
         "jobs": {

@@ -87,16 +87,19 @@ class Assessment:
         kept = frame["retire_date"].isna() | (pd.to_datetime(frame["retire_date"]) > self.month)
         frame = frame[in_use & kept].sort_values(["kind", "purchase_cost"], ascending=[True, False])
         names = {"kind": "Kind", "description": "What", "cluster": "Cluster", "units": "Units", "gpu_model": "GPU",
-                 "gpus": "GPUs", "in_service_date": "In service", "kw": "kW drawn", "purchase_cost": "Purchase price"}  # fmt: skip
+                 "gpus": "GPUs", "in_service_date": "In service", "kw": "kW drawn",
+                 "purchase_cost": "Purchase price"}  # fmt: skip
         formats = {"units": COUNT, "gpus": COUNT, "kw": HOURS, "purchase_cost": MONEY}
-        title = f"{int(frame['gpus'].sum())} owned GPUs drawing {frame['kw'].sum():,.0f} kW with all else (purchase price, {self.currency})"
+        owned = f"{int(frame['gpus'].sum())} owned GPUs drawing {frame['kw'].sum():,.0f} kW with all else"
+        title = f"{owned} (purchase price, {self.currency})"
         return Table(frame, names, title, formats, ("gpus", "kw", "purchase_cost"))
 
     def gpu_hours(self) -> Table:
         """GPU-hours by pool and kind of accelerator."""
         names = {"pool": "Pool", "capacity_gpu_hours": "Capacity", "allocated_gpu_hours": "Allocated",
-                 "used_gpu_hours": "Used (measured)", "idle_gpu_hours": "Idle", "allocation_rate": "Allocated / capacity",
-                 "gpu_utilisation": "GPU utilisation", "effective_cost_per_gpu_hour": "Cost per GPU-hour of capacity"}  # fmt: skip
+                 "used_gpu_hours": "Used (measured)", "idle_gpu_hours": "Idle",
+                 "allocation_rate": "Allocated / capacity", "gpu_utilisation": "GPU utilisation",
+                 "effective_cost_per_gpu_hour": "Cost per GPU-hour of capacity"}  # fmt: skip
         formats = dict.fromkeys(
             ("capacity_gpu_hours", "allocated_gpu_hours", "used_gpu_hours", "idle_gpu_hours"), COUNT
         )
@@ -249,7 +252,8 @@ class Assessment:
         if self.waits_frame.empty:
             return f"No GPU job started in {self.month:%B %Y}"
         worst = self.waits_frame.iloc[0]
-        return f"The bottleneck is {worst['partition']}: one job in twenty waits over {worst['wait_p95_seconds'] / 3600:,.1f} hours"
+        hours = worst["wait_p95_seconds"] / 3600
+        return f"The bottleneck is {worst['partition']}: one job in twenty waits over {hours:,.1f} hours"
 
 
 def _pool(frame: pd.DataFrame) -> pd.Series:

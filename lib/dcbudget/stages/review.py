@@ -66,7 +66,8 @@ class MonthlyReview:
             " ranked as (select budget_lines.*, dense_rank() over (partition by month"
             " order by plan_version = ? desc, approved desc, plan_version desc) as place"
             " from budget_lines join plans using (plan_version))"
-            " select month, project, category, currency, sum(amount) as budget from ranked where place = 1 group by all",
+            " select month, project, category, currency, sum(amount) as budget from ranked where place = 1"
+            " group by all",
             self.db,
             [self.plan_version],
         )
@@ -206,7 +207,8 @@ class MonthlyReview:
         names = {"pool": "Pool", "capacity_gpu_hours": "Capacity", "allocated_gpu_hours": "Allocated",
                  "idle_gpu_hours": "Idle", "allocation_rate": "Allocated / capacity",
                  "gpu_utilisation": "GPU utilisation of allocated", "effective_cost": "Cost of capacity",
-                 "effective_cost_per_gpu_hour": "Cost per GPU-hour of capacity", "idle_effective_cost": "Idle money"}  # fmt: skip
+                 "effective_cost_per_gpu_hour": "Cost per GPU-hour of capacity",
+                 "idle_effective_cost": "Idle money"}  # fmt: skip
         formats = {"capacity_gpu_hours": COUNT, "allocated_gpu_hours": COUNT, "idle_gpu_hours": COUNT,
                    "allocation_rate": RATE, "gpu_utilisation": RATE, "effective_cost": MONEY,
                    "effective_cost_per_gpu_hour": CENTS, "idle_effective_cost": MONEY}  # fmt: skip
@@ -263,7 +265,8 @@ class MonthlyReview:
         frame["currency"] = frame["currency"].fillna("")
         frame = frame.groupby(["dataset", "format", "currency"], as_index=False).agg(
             files=("load_id", "nunique"), rows_read=("rows_read", "sum"), rows_loaded=("rows_loaded", "sum"),
-            rows_rejected=("rows_rejected", "sum"), cost_read=("cost_read", "sum"), cost_rejected=("cost_rejected", "sum"),
+            rows_rejected=("rows_rejected", "sum"), cost_read=("cost_read", "sum"),
+            cost_rejected=("cost_rejected", "sum"),
         )  # fmt: skip
         names = {"dataset": "Table", "format": "Format", "files": "Files", "rows_read": "Rows read",
                  "rows_loaded": "Rows loaded", "rows_rejected": "Rows rejected", "currency": "Currency",
@@ -314,7 +317,7 @@ class MonthlyReview:
         worst = named.sort_values("variance", ascending=False).iloc[0] if len(named) else None
         if worst is None or worst["variance"] <= 0:
             return f"Nothing is over budget in {self.month:%B %Y}"
-        return f"{worst.iloc[0]} is {self._money(worst['variance'])} over budget in {self.month:%B %Y}"
+        return f"{worst.iloc[0]}: {self._money(worst['variance'])} over budget in {self.month:%B %Y}"
 
     def _movers_finding(self) -> str:
         mover = self.biggest_mover
