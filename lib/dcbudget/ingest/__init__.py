@@ -1,6 +1,16 @@
 """What comes in: one file a format, over one landing that counts, types and rejects."""
 
-from dcbudget.ingest import focus, gpu_trace, layouts, sacct, swf
+from dcbudget.ingest import aws_cur, azure, focus, gcp, gpu_trace, layouts, oci, sacct, swf
 
 # In the order in which a file is tried.
-READERS = (focus.READER, *layouts.READERS, gpu_trace.READER, swf.READER, sacct.READER)
+READERS = (
+    focus.READER,
+    aws_cur.READER,
+    azure.READER,
+    gcp.READER,
+    oci.READER,
+    *layouts.READERS,
+    gpu_trace.READER,
+    swf.READER,
+    sacct.READER,
+)
