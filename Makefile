@@ -33,7 +33,7 @@ report: $(DB)      ## render the latest month's budget review of the sample
 	@$(BIN)/dcbudget report --db $(DB) --out reports
 
 lab: $(DB)         ## open JupyterLab on the workbook
-	DCBUDGET_DB=$(abspath $(DB)) $(BIN)/jupyter lab notebooks
+	DCBUDGET_DB=$(abspath $(DB)) $(BIN)/jupyter lab $$([ $$(id -u) != 0 ] || echo --allow-root) notebooks
 
 lint: install      ## ruff
 	$(BIN)/ruff check .

@@ -80,7 +80,7 @@ SHOWBACK = {
     # east H100: 1000.000000000007 over 100 GPU-hours; west A100: 500 over 200; disks: 50 by the hours of east
     (MAY, "alpha", "Rented GPUs"): ("100", "90"),
     (MAY, "alpha", "Storage"): ("5", "5"),
-    (MAY, "alpha", "Network"): ("7.25", "7.25"),
+    (MAY, "alpha", "Network"): ("7.25", "7.5"),
     (MAY, "beta", "Rented GPUs"): ("132", "120"),
     (MAY, "beta", "Storage"): ("6", "6"),
     (MAY, "Unallocated", "Rented GPUs"): ("100", "80"),
@@ -100,7 +100,7 @@ def test_showback_is_own_plus_share_plus_idle_plus_unallocated(world):
 
 
 def test_showback_ties_to_the_bill_to_the_last_digit(world):
-    for month, effective, billed in (("2026-05", "1572.580000000007", "1372.58"), ("2026-06", "480", "480")):
+    for month, effective, billed in (("2026-05", "1572.580000000007", "1372.83"), ("2026-06", "480", "480")):
         where = f"where month = '{month}-01'"
         found = rows(world, f"select sum(effective_cost), sum(billed_cost) from showback_monthly {where}")
         assert found == [(Decimal(effective), Decimal(billed))]
@@ -227,6 +227,12 @@ def test_cost_daily_by_the_day_a_charge_begins(world):
     assert daily["effective_cost"].sum() == pytest.approx(2052.58)
 
 
+@pytest.mark.parametrize("mart", ["cost_daily", "cost_monthly"])
+def test_four_bases_of_cost_stay_apart(world, mart):
+    bases = ("billed_cost", "effective_cost", "list_cost", "contracted_cost")
+    assert shown(warehouse.mart(mart, world, category="Network"), *bases) == [(7.5, 7.25, 9, 8)]
+
+
 def test_cost_monthly_before_the_pools_are_shared_out(world):
     found = shown(warehouse.mart("cost_monthly", world, month=MAY), "project", "category", "billed_cost", "list_cost")
     assert found == [
@@ -234,7 +240,7 @@ def test_cost_monthly_before_the_pools_are_shared_out(world):
         ("Shared: east", "Storage", 50, 50),
         ("Shared: west", "Rented GPUs", 400, 500),
         ("Unallocated", "Tax and support", 3.33, 3.33),
-        ("alpha", "Network", 7.25, 7.25),
+        ("alpha", "Network", 7.5, 9),
         ("beta", "Rented GPUs", 12, 12),
     ]
 
@@ -356,3 +362,12 @@ def test_no_share_is_off_by_more_than_a_cent(blank, cost, capacity, hours):
 def test_category_of_a_charge(tmp_path, more, category):
     db = make(tmp_path, charges=[charge("x", "1", **more)], rules=None)
     assert rows(db, "select category from cost_lines") == [(category,)]
+
+
+def test_charge_with_a_project_and_a_cluster_is_the_projects_own(tmp_path):
+    """It is borne by its project whoever's jobs ran there, and is no capacity of the shared pool."""
+    own = charge("node", "100", gpus=("H100", 1, 10), tags='{"project":"alpha","cluster":"east"}')
+    jobs = [job(1, "b-x", "east", "h100", 1, "2026-05-01T00:00:00", "2026-05-01T00:00:00", "2026-05-01T05:00:00")]
+    db = make(tmp_path, charges=[own], jobs=jobs)
+    assert rows(db, "select project, effective_cost from showback_monthly") == [("alpha", 100)]
+    assert rows(db, "select capacity_gpu_hours, allocated_gpu_hours from gpu_hours_monthly") == [(0, 5)]

@@ -12,6 +12,8 @@ import pytest
 import zstandard
 
 from dcbudget import warehouse
+from dcbudget.ingest.load import load
+from dcbudget.ingest.plan import Options
 from focus_rows import ask, assert_conserved, load_one, rejects
 
 pytestmark = pytest.mark.real
@@ -198,3 +200,23 @@ def test_another_tools_gpus(real, snowman):
         kind = f"{job['gpu_model'].lower()}={job['gpus']:g}" if job["gpus"] else "--"
         used = "--" if job["gpu_utilisation"] is None else f"{100 * job['gpu_utilisation']:.0f}%"
         assert (kind, used) == (said["Allocated GPUs"], said["Max GPU utilization"]), name
+
+
+def test_charges_have_every_column_of_focus_1_2(real, db):
+    """Names of the specification, in its own order, then ours."""
+    text = (real / "reference/focus_spec_v1.2_columns.tsv").read_bytes().decode()
+    names = [line.split("\t")[0].strip() for line in text.split("\n") if line.count("\t") >= 4]
+    with warehouse.connect(db, write=True) as con:
+        columns = [row[0] for row in con.execute("describe charges").fetchall()]
+    assert len(names) == 57
+    assert [column for column in columns if not column.startswith("x_")] == names
+
+
+def test_two_exports_of_one_usage_are_refused(real, db):
+    """Actual and amortised costs of one month are not added up, nor does one silently take the other's place."""
+    actual, amortised = (real / f"billing/EA_{kind}Cost_Small.csv" for kind in ("Actual", "Amortized"))
+    assert [result.status for result in load([actual, amortised], db)] == ["loaded", "refused"]
+    (replaced,) = load([amortised], db, options=Options(overlap="replace"))
+    assert replaced.status == "replaced"
+    rows = warehouse.query("select count(*) as n from charges", db)["n"].iloc[0]
+    assert rows == replaced.rows_loaded

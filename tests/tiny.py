@@ -140,6 +140,9 @@ CHARGES = [
     charge(
         "egress",
         "7.25",
+        "7.5",
+        ListCost="9",
+        ContractedCost="8",
         ServiceCategory="Networking",
         ServiceName="Egress",
         tags='{"project":"alpha"}',

@@ -104,6 +104,7 @@ def query(
     from dcbudget import warehouse
 
     with warehouse.connect(db) as con:
+        con.execute("set enable_external_access = false")  # reading a database is no way to write files
         result = con.execute(statement)
         names = [column[0] for column in result.description or []]
         rows = result.fetchall() if names else []
@@ -254,6 +255,8 @@ def _print_results(results: list) -> None:
     for result in results:
         if result.status in ("failed", "refused"):
             print(f"{result.status}: {result.message}", file=sys.stderr)
+        elif result.rows_rejected:
+            print(f"{result.path.name}: {result.message}", file=sys.stderr)
 
 
 def _print_table(names: list[str], rows: list[list[str]], right_from: int = 10_000) -> None:

@@ -160,6 +160,7 @@ def _write_html(notebook: Path, page: Path, title: str) -> None:
     config.TagRemovePreprocessor.remove_cell_tags = {"parameters", "injected-parameters"}
     exporter = HTMLExporter(config=config, template_name="basic", exclude_input=True, exclude_input_prompt=True,
                             exclude_output_prompt=True)  # fmt: skip
+    exporter.anchor_link_text = ""
     exporter.register_preprocessor(TagRemovePreprocessor(config=config), enabled=True)
     body, _ = exporter.from_notebook_node(content)
     for title_of_chart in _chart_titles(content):

@@ -2,8 +2,9 @@
 
 import os
 import re
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
@@ -23,6 +24,7 @@ _BESIDE = Path(__file__).resolve().parents[2]
 PROJECT = _BESIDE if (_BESIDE / "notebooks").is_dir() else Path()
 DEFAULT_DATABASE = PROJECT / "data/private/budget.duckdb"
 WAIT_SECONDS = 60.0
+TELL_SECONDS = 2.0
 # Order matters: later views stand on earlier ones.
 STAGING = ("owned_charges", "charges", "runs", "cost_lines", "job_days")
 
@@ -65,6 +67,8 @@ def connect(
         if schema is None and con.execute("select count(*) from duckdb_tables()").fetchone()[0]:
             raise DcbudgetError(f"{path} is a database of something else; dcbudget does not write into it")
         if schema != _schema_hash():
+            if schema is not None:
+                _refuse_other_tables(con)
             if not write:
                 con.close()
                 with connect(path, write=True, wait_seconds=wait_seconds):
@@ -160,6 +164,7 @@ def _frame(con: duckdb.DuckDBPyConnection, statement: str, parameters: list) -> 
 def _open(path: Path, write: bool, wait_seconds: float) -> duckdb.DuckDBPyConnection:
     deadline = time.monotonic() + wait_seconds
     pause = 0.05
+    told = time.monotonic() + TELL_SECONDS
     while True:
         try:
             return duckdb.connect(str(path), read_only=not write)
@@ -174,19 +179,35 @@ def _open(path: Path, write: bool, wait_seconds: float) -> duckdb.DuckDBPyConnec
                 ) from None
             if time.monotonic() >= deadline:
                 raise DatabaseBusy(_busy(path, str(error), wait_seconds)) from None
+            if time.monotonic() >= told:
+                print(f"dcbudget: waiting for {_holder(str(error))}, which holds {path.name}", file=sys.stderr)
+                told = deadline
         time.sleep(pause)
         pause = min(pause * 1.5, 1.0)
 
 
 def _busy(path: Path, error: str, wait_seconds: float) -> str:
+    return f"{path} is held by {_holder(error)}; waited {wait_seconds:g} s and changed nothing"
+
+
+def _holder(error: str) -> str:
     held = re.search(r"held in (.+?) \(PID (\d+)\)", error)
-    holder = f"{Path(held[1]).name or 'another process'} (process {held[2]})" if held else "another process"
-    return f"{path} is held by {holder}; waited {wait_seconds:g} s and changed nothing"
+    return f"{Path(held[1]).name or 'another process'} (process {held[2]})" if held else "another process"
 
 
 def _schema_hash() -> str:
-    texts = [text for folder in ("tables", "staging", "marts") for text in sql(folder).values()]
+    return _hash(text for folder in ("tables", "staging", "marts") for text in sql(folder).values())
+
+
+def _hash(texts: Iterable[str]) -> str:
     return xxhash.xxh3_64("\n".join(texts).encode()).hexdigest()
+
+
+def _refuse_other_tables(con: duckdb.DuckDBPyConnection) -> None:
+    """Tables are made once; a database whose tables another version made is not written into."""
+    made = con.execute("select value from landed.about where name = 'tables'").fetchone()
+    if made is not None and made[0] != _hash(sql("tables").values()):
+        raise DcbudgetError("the database is of another version of dcbudget; load your files into a new one")
 
 
 def _schema_of(con: duckdb.DuckDBPyConnection) -> str | None:
@@ -214,7 +235,10 @@ def _prepare(con: duckdb.DuckDBPyConnection) -> None:
         made = [name for name, text in pending.items() if not (_words(text) & pending.keys()) - {name}]
         for name in made:
             con.execute(f"create or replace view {name} as {pending.pop(name)}")
-    con.execute("create or replace table landed.about as select 'schema' as name, ? as value", [_schema_hash()])
+    con.execute(
+        "create or replace table landed.about as select * from (values ('schema', ?), ('tables', ?)) t (name, value)",
+        [_schema_hash(), _hash(sql("tables").values())],
+    )
     con.execute("commit")
 
 

@@ -12,6 +12,8 @@ SCOPE_SQL = (
     "coalesce(ProviderName, '') as provider, coalesce(BillingAccountId, '') as account,"
     " BillingPeriodStart as billing_period"
 )
+# The kind of an export: its format without the version.
+KIND = "regexp_replace({}, ' [0-9.]+$', '')"
 # What makes a charge the same charge in two exports, its amounts apart.
 IDENTITY = (
     "InvoiceIssuerName", "SubAccountId", "ChargePeriodStart", "ChargePeriodEnd", "ChargeCategory", "ChargeClass",
@@ -58,6 +60,38 @@ def settle(con: duckdb.DuckDBPyConnection, dataset: str, table: str, load_id: in
                 status = "replaced"
     con.execute(f"insert into load_scopes select {load_id}, * from scopes")
     return status
+
+
+def refuse_other_export(con: duckdb.DuckDBPyConnection, table: str, form: str, file: str, options: Options) -> None:
+    """Two exports of the same usage must not add up: actual and amortised costs, a cloud's own format and FOCUS.
+
+    Raises
+    ------
+    RefusedFile : a billing period is loaded from another kind of export, and `add` was not said, nor `replace` where
+        both name the period alike.
+    """
+    if options.overlap == "add":
+        return
+    found = con.execute(
+        f"""select o.provider, o.account, o.billing_period, loads.format, loads.file
+        from load_scopes as o
+        join loads using (load_id)
+        join (select distinct {SCOPE_SQL} from {table} where x_reject is null) as n
+            on n.provider = o.provider
+            and date_trunc('month', n.billing_period) = date_trunc('month', o.billing_period)
+            -- FOCUS has Azure's accounts as paths
+            and lower(regexp_extract(n.account, '[^/]*$')) = lower(regexp_extract(o.account, '[^/]*$'))
+        where {KIND.format("loads.format")} <> {KIND.format("?")}
+            and (? = 'ask' or n.account <> o.account or n.billing_period <> o.billing_period)
+        order by all""",
+        [form, options.overlap],
+    ).fetchone()
+    if found:
+        provider, account, month, other, other_file = found
+        raise RefusedFile(
+            f"{file}: {provider} account {account}, {month:%Y-%m}, is loaded already from {other_file} ({other}), and"
+            f" this file ({form}) tells of the same usage; say --overlap replace or --overlap add"
+        )
 
 
 def publish(con: duckdb.DuckDBPyConnection, dataset: str, table: str, load_id: int) -> None:

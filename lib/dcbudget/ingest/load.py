@@ -129,6 +129,8 @@ def load(
 
 def _may_be_data(inside: Path) -> bool:
     hidden = any(part.startswith(".") for part in inside.parts)
+    if inside.name.lower().endswith("manifest.json"):  # of a cloud's export: it names the files beside it
+        return False
     return not hidden and inside.suffix.lower() not in NOT_DATA and inside.name not in NOT_DATA_NAMES
 
 
@@ -153,6 +155,8 @@ def _load_one(con: duckdb.DuckDBPyConnection, path: Path, name: str | None, opti
     shape = _shape(con, plan.dataset)
     try:
         landed = land(con, source, plan, table, shape, load_id)
+        if is_bill:
+            charges.refuse_other_export(con, table, plan.format, path.name, options)
         con.execute("begin")
         status = settle(con, plan.dataset, table, load_id, path.name, options)
         if not lines_hold(con, source, plan, landed):
@@ -237,4 +241,12 @@ def _keep_books(con, path: Path, plan: Plan, landed: Landed, load_id: int, statu
     for cost in costs:
         con.execute("insert into load_costs values (?, ?, ?, ?, ?)",
                     [load_id, cost.currency, cost.read, cost.loaded, cost.rejected])  # fmt: skip
-    return FileResult(path, status, plan.format, read, kept, read - kept, landed.rows_skipped, costs)
+    message = ""
+    if read > kept:
+        line, column, found, reason = con.execute(
+            "select line, column_name, left(found, 80), reason from rejects where load_id = ? order by line limit 1",
+            [load_id],
+        ).fetchone()
+        what = f", {column}" + (f" {found!r}" if found else "") if column else ""
+        message = f"{read - kept:,} rows rejected (table rejects), the first: line {line}{what}: {reason}"
+    return FileResult(path, status, plan.format, read, kept, read - kept, landed.rows_skipped, costs, message)

@@ -6,7 +6,7 @@ import pandas as pd
 
 from dcbudget import warehouse
 from dcbudget.models import capacity, review
-from dcbudget.stages.period import in_range, months_with_bills, parse_month
+from dcbudget.stages.period import in_range, months_with_bills, parse_month, whole_month
 from dcbudget.tables import CENTS, COUNT, HOURS, MONEY, RATE, SIGNED, Headline, Table
 
 
@@ -30,7 +30,7 @@ class Assessment:
         self.target_allocation = in_range("target_allocation", target_allocation, 0.05, 1)
         self.demand_growth = in_range("demand_growth", demand_growth, -0.9, 3)
         self.months = months_with_bills(self.db)
-        self.month = parse_month(month, self.months)
+        self.month = parse_month(month or whole_month(self.months, self.db), self.months)
         self.hours = self.month.days_in_month * 24.0
         self.currency = review.only_currency(warehouse.mart("cost_monthly", self.db))
         self.basis = f"effective cost, {self.currency}"

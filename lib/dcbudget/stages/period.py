@@ -18,6 +18,31 @@ def months_with_bills(db=None) -> list[pd.Timestamp]:
     return [pd.Timestamp(month) for month in frame["month"]]
 
 
+def whole_month(months: list[pd.Timestamp], db=None) -> str:
+    """The latest month whose bill reaches its last day, as YYYY-MM; empty where no month's does.
+
+    A month that is still being billed has few charges beside a whole month of owned cost: nobody wants it by default.
+    """
+    frame = warehouse.query(
+        "select max(month) as month from (select month from cost_lines where not owned"
+        " group by month having max(to_time) > month + interval 1 month - interval 1 day)",
+        db,
+    )
+    month = frame["month"].iloc[0]
+    return "" if pd.isna(month) else f"{pd.Timestamp(month):%Y-%m}"
+
+
+def billed_to(month: pd.Timestamp, db=None) -> str:
+    """Empty for a month whose bill reaches its last day or that has none, else the day to which it is billed."""
+    frame = warehouse.query(
+        "select max(to_time) as to_time from cost_lines where not owned and month = ?", db, [month.date()]
+    )
+    to_time = frame["to_time"].iloc[0]
+    if pd.isna(to_time) or pd.Timestamp(to_time) > month + pd.DateOffset(months=1) - pd.Timedelta(days=1):
+        return ""
+    return f"billed only to {pd.Timestamp(to_time):%d %B}"
+
+
 def parse_month(text: str | None, months: list[pd.Timestamp]) -> pd.Timestamp:
     """The month of a `YYYY-MM`, or the latest where it is empty.
 

@@ -6,7 +6,14 @@ import pandas as pd
 
 from dcbudget import warehouse
 from dcbudget.models import capacity, review
-from dcbudget.stages.period import months_with_bills, parse_month, plan_for, whole_in_range
+from dcbudget.stages.period import (
+    billed_to,
+    months_with_bills,
+    parse_month,
+    plan_for,
+    whole_in_range,
+    whole_month,
+)
 from dcbudget.tables import CENTS, COUNT, MONEY, RATE, SIGNED, SIGNED_RATE, Headline, Table
 
 NOBODY = ("Idle capacity", "Unallocated")
@@ -43,7 +50,7 @@ class MonthlyReview:
         self.run_rate_months = whole_in_range("run_rate_months", run_rate_months, 1, 24)
         self.top_movers = whole_in_range("top_movers", top_movers, 1, 50)
         self.months = months_with_bills(self.db)
-        self.month = parse_month(month, self.months)
+        self.month = parse_month(month or whole_month(self.months, self.db), self.months)
         self.named_plan = plan_version
         self.plan_version = plan_for(self.month, plan_version, self.db)
         self.currency = review.only_currency(self.lines)
@@ -112,7 +119,9 @@ class MonthlyReview:
         row = review.variance_by(self.this_month.assign(all="all"), "all").iloc[0]
         landing, mover = self.landing, self.biggest_mover
         year = f"fiscal year from {landing.year_start:%Y-%m}"
-        figures = [("Spent", self._money(row["actual"]), f"{self.month:%B %Y}, effective cost")]
+        partly = billed_to(self.month, self.db)
+        spent = f"{self.month:%B %Y}, effective cost" + (f", {partly}" if partly else "")
+        figures = [("Spent", self._money(row["actual"]), spent)]
         if self.plan_version:
             figures += [
                 ("Budget", self._money(row["budget"]), f"plan {self.plan_version}"),
@@ -124,7 +133,21 @@ class MonthlyReview:
         if mover is not None:
             change = f"{SIGNED.format(mover['change'])} {self.currency} since {self._before:%B}"
             figures.append(("Biggest mover", f"{mover['project']}, {mover['category']}", change))
+        figures += self._rejected()
         return Headline(f"Budget review {self.month:%B %Y} ({self.basis})", figures)
+
+    def _rejected(self) -> list[tuple[str, str, str]]:
+        """What the numbers lack because its rows could not be loaded."""
+        lost = warehouse.query(
+            "select dataset, sum(cost_rejected) as cost from load_costs join loads using (load_id)"
+            " where dataset in ('charges', 'budget_lines') and currency = ? group by 1 having sum(cost_rejected) <> 0"
+            " order by 1",
+            self.db,
+            [self.currency],
+        )
+        names = {"charges": "billed", "budget_lines": "budgeted"}
+        told = "; ".join(f"{self._money(row.cost)} {names[row.dataset]}" for row in lost.itertuples())
+        return [("Rejected money", told, "not in these numbers, see the table rejects")] if told else []
 
     def projects(self) -> Table:
         """Budget, actual and variance of the month by project."""

@@ -43,6 +43,7 @@ create or replace macro to_day(v) as
     case
         when left(v, 4) between '1900' and '2999' and regexp_matches(v, '^[\d/-]+([T ]00:00(:00(\.0+)?)?Z?)?$')
             then try_cast(left(v, 10) as date)
+        when regexp_full_match(v, '(19|2\d)\d\d-\d\d') then try_cast(v || '-01' as date)
     end;
 
 -- Slurm durations: [D-][HH:]MM:SS[.fff], or minutes alone; UNLIMITED and Partition_Limit are no durations.

@@ -56,6 +56,7 @@ create table landed.charges_none (
     SkuPriceDetails varchar,
     SkuPriceId varchar,
     SubAccountId varchar,
+    SubAccountName varchar,
     SubAccountType varchar,
     Tags varchar,
     x_project varchar,
