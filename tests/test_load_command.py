@@ -57,7 +57,9 @@ def test_json_of_a_load(loaded, tmp_path):
     assert files == [
         {
             "path": str(path), "format": "focus 1.0", "rows_read": 3, "rows_loaded": 2, "rows_rejected": 1,
-            "rows_skipped": 0, "status": "loaded", "message": "",
+            "rows_skipped": 0, "status": "loaded",
+            "message": "1 row rejected (table rejects), the first: line 3, EffectiveCost '?': not a decimal number with"
+            " at most 24 decimals",
             "cost": [
                 {"currency": "EUR", "read": "3.000000000001", "loaded": "3.000000000001", "rejected": "0"},
                 {"currency": "USD", "read": "0.000000000000000000000002", "loaded": "0.000000000000000000000001",
@@ -176,7 +178,9 @@ def test_query(dcbudget, loaded, tmp_path):
     assert "server-2" in dcbudget("query", statement)[1]
 
 
-@pytest.mark.parametrize("statement", ["select * from nowhere", "selec 1", "delete from loads"])
+@pytest.mark.parametrize(
+    "statement", ["select * from nowhere", "selec 1", "delete from loads", "copy loads to '/tmp/leak.csv'"]
+)
 def test_a_query_that_cannot_be_answered(dcbudget, loaded, tmp_path, statement):
     loaded(write_focus(tmp_path / "bill.csv", charges(1)))
     code, out, err = dcbudget("query", statement)
@@ -239,3 +243,18 @@ def test_the_command_as_a_process(tmp_path, db):
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert [file["status"] for file in json.loads(done.stdout)["files"]] == ["loaded", "failed"]
+
+
+def test_rejected_rows_are_told_with_the_first_reason(dcbudget, tmp_path):
+    """And a budget's month may be written YYYY-MM."""
+    plan = tmp_path / "budget.csv"
+    plan.write_text(
+        "plan_version,month,project,category,amount,currency\n"
+        "p,2026-05,a,Storage,100.5,USD\n"
+        "p,2026-13,a,Storage,7.25,USD\n"
+    )
+    code, _, err = dcbudget("load", plan)
+    assert code == 0
+    assert err.startswith("budget.csv: 1 row rejected (table rejects), the first: line 3, month '2026-13': not a date")
+    months = dcbudget("query", "select month::varchar as month, amount from budget_lines", "--csv")[1]
+    assert months == "month,amount\n2026-05-01,100.5\n"

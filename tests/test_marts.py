@@ -284,7 +284,7 @@ RUN = st.tuples(
 )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(bill=st.lists(CHARGE, min_size=1, max_size=10), runs=st.lists(RUN, max_size=8))
 def test_showback_ties_exactly_whatever_the_hours_and_amounts(blank, bill, runs):
     blank.execute("begin")

@@ -16,6 +16,7 @@ import pytest
 
 from dcbudget import charts, warehouse
 from dcbudget.errors import DatabaseMissing, DcbudgetError, MixedCurrencies, OutOfRange
+from dcbudget.ingest.load import load
 from dcbudget.stages.assess import Assessment
 from dcbudget.stages.review import MonthlyReview
 from dcbudget.tables import Headline, Table
@@ -406,9 +407,8 @@ DATABASES = {
     "fleet and jobs": {"fleet": [FLEET], "jobs": JOBS},
     "fleet, bill and jobs of unknown GPUs": {"fleet": [FLEET], "charges": CHARGES[-2:],
                                              "jobs": [JOBS[0].replace("gres/gpu:h100=2,", "")]},
-    "bill and budget of nothing": {"charges": [charge("free", "0")],
-                                   "plan": [budget("2026-05", "beta", "Rented GPUs", "0")]},
-    "credit only": {"charges": [charge("credit", "-10", ChargeCategory="Credit")]},
+    "credit and budget of nothing": {"charges": [charge("credit", "-10", ChargeCategory="Credit"), charge("free", "0")],
+                                     "plan": [budget("2026-05", "beta", "Rented GPUs", "0")]},
     "jobs only": {"jobs": JOBS},
     "fleet only": {"fleet": [FLEET, FLEET | {"asset_id": "srv-2", "retire_date": "2026-03-11"}]},
     "budget only": {"plan": BUDGET},
@@ -534,3 +534,30 @@ def test_two_pools_of_one_partition_name_are_two_queues(tmp_path):
     ]
     stage = Assessment("", str(make(tmp_path, charges=[charge("node", "1")], jobs=jobs)))
     assert len({row[0] for row in stage.waits().cells()}) == 2
+
+
+def test_a_month_that_is_still_being_billed_is_no_default(tmp_path):
+    """Three days of July beside a whole July of owned cost would mislead; asked for by name, they are marked."""
+    whole = charge("a", "100", start="2026-06-01", end="2026-07-01")
+    begun = charge("b", "9", start="2026-07-01", end="2026-07-03")
+    path = make(tmp_path, charges=[whole, begun])
+    assert MonthlyReview(database=str(path)).month == pd.Timestamp("2026-06-01")
+    assert Assessment(database=str(path)).month == pd.Timestamp("2026-06-01")
+    spent = MonthlyReview("2026-07", str(path)).headline().figures[0]
+    assert spent[2].endswith("billed only to 03 July")
+
+
+def test_rejected_money_is_a_figure_of_the_headline(tmp_path):
+    """A budget that lost lines must not pass for the whole budget."""
+    path = make(tmp_path, charges=[charge("a", "100", start="2026-06-01", end="2026-07-01")])
+    assert not [
+        figure for figure in MonthlyReview(database=str(path)).headline().figures if figure[0] == "Rejected money"
+    ]
+    plan = tmp_path / "late.csv"
+    plan.write_text(
+        "plan_version,month,project,category,amount,currency\np,2026-06-01,a,Storage,10,USD\np,June,a,Storage,7,USD\n"
+    )
+    load([plan], path)
+    figures = {figure[0]: figure[1:] for figure in MonthlyReview(database=str(path)).headline().figures}
+    assert figures["Budget"][0] == "10 USD"
+    assert figures["Rejected money"][0] == "7 USD budgeted"

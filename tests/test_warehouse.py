@@ -81,6 +81,14 @@ def test_busy_after_the_given_wait_names_the_holder_and_changes_nothing(scratch,
     assert scratch.read_bytes() == before
 
 
+def test_says_whom_it_waits_for(scratch, holder, monkeypatch, capsys):
+    monkeypatch.setattr(warehouse, "TELL_SECONDS", 0.1)
+    with pytest.raises(DatabaseBusy), warehouse.connect(scratch, wait_seconds=0.6):
+        pass
+    said = capsys.readouterr().err
+    assert said.count("waiting for") == 1 and f"(process {holder.pid})" in said
+
+
 def test_waits_for_a_holder_that_lets_go(scratch, holder):
     release = threading.Timer(0.4, lambda: (holder.stdin.write("\n"), holder.stdin.flush()))
     release.start()

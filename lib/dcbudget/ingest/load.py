@@ -248,5 +248,6 @@ def _keep_books(con, path: Path, plan: Plan, landed: Landed, load_id: int, statu
             [load_id],
         ).fetchone()
         what = f", {column}" + (f" {found!r}" if found else "") if column else ""
-        message = f"{read - kept:,} rows rejected (table rejects), the first: line {line}{what}: {reason}"
+        rows = "1 row" if read - kept == 1 else f"{read - kept:,} rows"
+        message = f"{rows} rejected (table rejects), the first: line {line}{what}: {reason}"
     return FileResult(path, status, plan.format, read, kept, read - kept, landed.rows_skipped, costs, message)

@@ -38,12 +38,12 @@ create or replace macro to_utc(v, zone) as
         else try_cast(v as timestamp)
     end;
 
--- Dates: midnight may stand behind one, any other time of day is not cut off.
+-- Dates: midnight may stand behind one, any other time of day is not cut off; a month stands for its first day.
 create or replace macro to_day(v) as
     case
+        when regexp_full_match(v, '(19|2\d)\d\d-\d\d') then try_cast(v || '-01' as date)
         when left(v, 4) between '1900' and '2999' and regexp_matches(v, '^[\d/-]+([T ]00:00(:00(\.0+)?)?Z?)?$')
             then try_cast(left(v, 10) as date)
-        when regexp_full_match(v, '(19|2\d)\d\d-\d\d') then try_cast(v || '-01' as date)
     end;
 
 -- Slurm durations: [D-][HH:]MM:SS[.fff], or minutes alone; UNLIMITED and Partition_Limit are no durations.
