@@ -5,11 +5,10 @@ import io
 import re
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from dcbudget.errors import UnreadableFile
-from dcbudget.ingest.plan import Plan
+from dcbudget.ingest.plan import BadRecord, Plan
 from dcbudget.ingest.source import DAMAGE, Source, damaged
 
 # A quoted field may span lines; further than this an open quote is taken for damage.
@@ -18,15 +17,6 @@ MAX_SHOWN = 4000
 # What the csv module says where a record ends inside a quoted field.
 OPEN_QUOTE = "unexpected end of data"
 NO_TEXT = re.compile("[\\x00\\ud800-\\udfff]")
-
-
-@dataclass(frozen=True)
-class BadRecord:
-    """A record that is no row: the line that it begins on (from 1), what is wrong, and its text."""
-
-    line: int
-    reason: str
-    text: str
 
 
 def separate(source: Source, plan: Plan, clean: Path, line_field: str) -> list[BadRecord]:
@@ -60,6 +50,24 @@ def separate(source: Source, plan: Plan, clean: Path, line_field: str) -> list[B
             raise damaged(source.path, source.compression, error) from None
         except UnicodeError as error:
             raise UnreadableFile(f"{source.path.name}: damaged {source.encoding} text ({error})") from None
+    return bad
+
+
+def convert(source: Source, plan: Plan, clean: Path, line_field: str) -> list[BadRecord]:
+    """Write the records that the plan's `convert` gives to `clean`, as `separate` does; return the bad ones."""
+    bad: list[BadRecord] = []
+    with clean.open("w", encoding="utf-8", newline="", errors="replace") as out:
+        writer = csv.writer(out, lineterminator="\n", **_dialect(plan))
+        if plan.dialect.header:
+            writer.writerow([*plan.fields, line_field])
+        try:
+            for record in plan.convert(source):
+                if isinstance(record, BadRecord):
+                    bad.append(BadRecord(record.line, record.reason, record.text[:MAX_SHOWN]))
+                else:
+                    writer.writerow([*record[1], record[0]])
+        except DAMAGE as error:
+            raise damaged(source.path, source.compression, error) from None
     return bad
 
 

@@ -7,7 +7,7 @@ again record by record (`damage.py`), so that a bad record never takes a good ne
 
 import re
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,7 +15,7 @@ import duckdb
 
 from dcbudget.errors import UnreadableFile
 from dcbudget.ingest import damage
-from dcbudget.ingest.plan import MACROS, Column, Plan, literal, quote, ref
+from dcbudget.ingest.plan import MACROS, BadRecord, Column, Dialect, Plan, literal, quote, ref
 from dcbudget.ingest.source import NULL_WORDS, Source, duckdb_path
 
 LINE_FIELD = "x_line"
@@ -33,7 +33,7 @@ class Landed:
 
     table: str
     rows_skipped: int
-    damaged: list[damage.BadRecord]
+    damaged: list[BadRecord]
     rows: int
     quick: bool
 
@@ -58,7 +58,9 @@ def land(
     """
     _refuse_names_given_twice(source, plan)
     targets = {name: kind for name, kind, *_ in con.execute(f"describe {like}").fetchall()}
-    bad: list[damage.BadRecord] = []
+    bad: list[BadRecord] = []
+    if plan.convert:
+        plan, careful = replace(plan, dialect=Dialect()), True
     if source.kind == "parquet":
         reading = f"read_parquet({literal(duckdb_path(source.path))}, hive_partitioning = false)"
         _create(con, table, _statement(plan, targets, load_id, reading, source.parquet_types), source.path)
@@ -67,7 +69,8 @@ def land(
     elif not (quick := not careful and _land_quickly(con, source, plan, table, targets, load_id)):
         with TemporaryDirectory(prefix="dcbudget-") as folder:
             clean = Path(folder) / "clean.csv"
-            bad = damage.separate(source, plan, clean, LINE_FIELD)
+            read = damage.convert if plan.convert else damage.separate
+            bad = read(source, plan, clean, LINE_FIELD)
             reading = _read_csv(clean, [*plan.fields, LINE_FIELD], plan, "none", MAX_LINE_BYTES)
             _create(con, table, _statement(plan, targets, load_id, reading, line=ref(LINE_FIELD)), source.path)
             unread = con.execute("select count(*) from reject_errors").fetchone()[0]

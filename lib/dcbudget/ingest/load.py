@@ -91,6 +91,8 @@ def recognise(source: Source, name: str | None = None) -> Reader:
     for reader in READERS:
         if reader.detect(source):
             return reader
+    if source.kind == "binary":
+        raise UnreadableFile(f"{source.path.name}: neither text nor Parquet")
     raise UnreadableFile(f"{source.path.name}: its format is not known (dcbudget formats lists those that are)")
 
 

@@ -1,6 +1,6 @@
 """How a reader says what a file means: columns in SQL over the file's own fields, and the rules a row must keep."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -36,7 +36,8 @@ class Column:
     """A target column: SQL over the raw fields, and the kind of value that must come of it.
 
     `text` columns are what the SQL gives; the other kinds go through a macro of `sql/staging/macros.sql`,
-    and a row whose text gives no value is rejected. `typed` SQL already gives the value.
+    and a row whose text gives no value is rejected. `typed` SQL already gives the value. `person` and `host` columns
+    name a person or a machine; the database gets a pseudonym.
     """
 
     sql: str
@@ -62,6 +63,19 @@ class Dialect:
 
 
 @dataclass(frozen=True)
+class BadRecord:
+    """A record that is no row: the line that it begins on (from 1), what is wrong, and its text."""
+
+    line: int
+    reason: str
+    text: str
+
+
+# A file's records: the line or number of each (from 1) with its fields as text, or what is wrong with it.
+Records = Iterator[tuple[int, list[str | None]] | BadRecord]
+
+
+@dataclass(frozen=True)
 class Plan:
     """What to do with one file.
 
@@ -75,6 +89,8 @@ class Plan:
     records : SQL over the raw fields; rows for which it is false are no records (job steps, comments).
     finish : statements over `{table}` once it has landed with its line numbers, non-records included.
     timezone : zone of times that name none.
+    convert : for files that DuckDB cannot read as they are (nested documents, event files, other databases): gives
+        the records with their `fields` in order; the dialect then does not matter.
     money, currency : target columns whose sums are accounted for.
     """
 
@@ -87,6 +103,7 @@ class Plan:
     records: str = "true"
     finish: tuple[str, ...] = ()
     timezone: str = "UTC"
+    convert: Callable[[Source], Records] | None = None
     money: str | None = None
     currency: str | None = None
 

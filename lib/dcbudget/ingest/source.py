@@ -35,9 +35,10 @@ class Source:
     Attributes
     ----------
     path : where it is.
-    kind : "text" or "parquet".
+    kind : "text", "parquet", or "binary" for what is neither.
     compression : "none", "gzip" or "zstd".
-    head : the first characters, decoded, without a byte-order mark; "" for Parquet.
+    head : the first characters, decoded, without a byte-order mark; "" for what is no text.
+    first_bytes : what a binary file begins with, decompressed.
     parquet_types : column name -> DuckDB type, for Parquet only.
     """
 
@@ -46,6 +47,7 @@ class Source:
     compression: str
     head: str
     encoding: str = "utf-8"
+    first_bytes: bytes = b""
     parquet_types: dict[str, str] = field(default_factory=dict)
 
     @cached_property
@@ -128,7 +130,7 @@ def open_source(path: Path) -> Source:
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         encoding = "utf-16"
     elif head.count(b"\x00") > max(4, len(head) // 100):
-        raise UnreadableFile(f"{path.name}: neither text nor Parquet")
+        return Source(path, "binary", compression, "", first_bytes=head[:1024])
     return Source(path, "text", compression, head.decode(encoding, errors="replace").lstrip("\ufeff"), encoding)
 
 

@@ -1,4 +1,4 @@
--- grain: one row a job, never a step; times UTC
+-- grain: one row a job, never a step; times UTC; gpus may be a part of one, gpu_slice names it; host is the first node
 -- key: cluster, job_id, submit_time
 create table jobs (
     job_id varchar not null,
@@ -17,11 +17,14 @@ create table jobs (
     state varchar,
     gpus double not null,
     gpu_model varchar,
+    gpu_slice varchar,
     nodes double,
     cpus double,
     memory_gb double,
     gpu_utilisation double,
     energy_kwh double,
+    restarts double,
+    host varchar,
     x_load_id bigint,
     x_source_row bigint
 )
