@@ -156,7 +156,10 @@ def project_costs(folder):
     for row in charges:
         month, amount, fields = row["BillingPeriodStart"][:7], float(row["EffectiveCost"]), charge_fields(row)
         project = assign(rules, "project", fields)
-        if project is None and assign(rules, "cluster", fields) and row["SkuPriceDetails"]:
+        shared = project is None and assign(rules, "cluster", fields)
+        if shared and row["CommitmentDiscountStatus"] == "Unused":
+            spent["Idle capacity", month] += amount
+        elif shared and row["SkuPriceDetails"]:
             details = json.loads(row["SkuPriceDetails"])
             pool = ("cloud", details["x_GpuModel"])
             cost[pool, month] += amount

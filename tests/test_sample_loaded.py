@@ -163,6 +163,27 @@ def test_failing_run_is_in_the_job_states(ask, evidence):
     assert failed.pop("2026-06") > 1.5 * max(failed.values())
 
 
+def test_planted_hours_land_in_their_buckets(ask, evidence):
+    """Downtime, held GPUs, the failing run and the idle reservation, each in its bucket of the GPU ledger."""
+    down = ask("select month, sum(gpu_hours), any_value(gpu_model) from gpu_ledger_monthly where bucket = 'down'"
+               " group by 1")  # fmt: skip
+    assert [(f"{row[0]:%Y-%m}", float(row[1]), row[2]) for row in down] == [
+        ("2026-04", evidence["rack-down"]["gpu_hours"], "A100")
+    ]
+    for name, bucket in (("held-gpus", "held but idle"), ("failing-run", "failed or restarted")):
+        found = ask("select sum(gpus * elapsed_seconds / 3600) from jobs where job_id in (select unnest(?))",
+                    evidence[name]["job_ids"])  # fmt: skip
+        assert found[0][0] == pytest.approx(evidence[name]["gpu_hours"], abs=1e-3)
+        month = {"held-gpus": "2026-05-01", "failing-run": "2026-06-01"}[name]
+        hours = ask("select sum(gpu_hours) from gpu_ledger_monthly where bucket = ? and month = ? and project ="
+                    " (select any_value(project) from jobs where job_id in (select unnest(?)))",
+                    bucket, month, evidence[name]["job_ids"])  # fmt: skip
+        assert float(hours[0][0]) >= evidence[name]["gpu_hours"]
+    unused = ask("select sum(effective_cost) from gpu_ledger_monthly where bucket = 'reserved but unused'"
+                 " and gpu_model = 'A100'")  # fmt: skip
+    assert unused[0][0] == Decimal(evidence["idle-reservation"]["unused_effective_usd"])
+
+
 def test_diverging_run_is_in_the_runs(ask, evidence):
     want = evidence["diverging-run"]
     assert ask("select job_id, final_loss from runs where run_id = ?", want["run_id"]) == [

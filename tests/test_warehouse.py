@@ -238,6 +238,7 @@ def test_every_view_and_mart_can_be_queried_in_an_empty_database(db):
 # What breaks each check, and nothing else does: a statement on the scratch database.
 LAST_DIGIT = "1e-24::decimal(38, 24)"
 SHOWBACK = warehouse.sql("marts")["showback_monthly"]
+LEDGER = warehouse.sql("marts")["gpu_ledger_monthly"]
 JOB_DAYS = warehouse.sql("staging")["job_days"]
 DAILY = warehouse.sql("marts")["cost_daily"]
 FAULTS = {
@@ -247,6 +248,8 @@ FAULTS = {
     "charges_match_loads": f"update landed.charges_2 set BilledCost = BilledCost + {LAST_DIGIT} where x_source_row = 3",
     "cost_monthly_ties": f"create or replace view cost_daily as select * from ({DAILY}) where project <> 'alpha'",
     "effective_cost_known": "update landed.charges_2 set EffectiveCost = null where ResourceId = 'tax'",
+    "gpu_ledger_ties": "create or replace view gpu_ledger_monthly as"
+    f" select * from ({LEDGER}) where bucket <> 'useful'",
     "gpu_hours_tie": f"create or replace view job_days as select * from ({JOB_DAYS}) where day <> '2026-06-01'",
     "jobs_counted_once": "insert into jobs from jobs where job_id = '3'",
     "jobs_in_order": "update jobs set job_id = '3.batch' where job_id = '3'",
@@ -286,6 +289,8 @@ MORE_FAULTS = {
     "jobs_in_order": "update jobs set end_time = start_time - interval 1 second where job_id = '2'",
     "rejects_counted": "update loads set rows_rejected = 1, rows_read = rows_read + 1 where load_id = 2",
     "rows_conserved": "update loads set rows_read = rows_read + 1 where load_id = 3",
+    "gpu_ledger_ties": "create or replace view gpu_ledger_monthly as"
+    f" select * replace (billed_cost + {LAST_DIGIT} as billed_cost) from ({LEDGER})",
     "showback_ties": "create or replace view showback_monthly as"
     f" select * replace (effective_cost + {LAST_DIGIT} as effective_cost) from ({SHOWBACK})",
     "cost_monthly_ties": "create or replace view cost_daily as"

@@ -63,7 +63,7 @@ def charge(what: str, effective: str, billed: str | None = None, start="2026-05-
 def job(
     number: int, account: str, cluster: str, model: str, gpus: int, submit: str, start: str, end: str, **more
 ) -> str:
-    """One line of sacct, its batch step behind it where `used` (per cent) is given."""
+    """One line of sacct, its batch step behind it where `used` (per cent) is given; no user unless one is named."""
     state, used = more.get("state", "COMPLETED"), more.get("used")
     tres = f"cpu=8,gres/gpu:{model}={gpus},gres/gpu={gpus}" if gpus else "cpu=8"
     elapsed = "00:00:00"
@@ -71,8 +71,8 @@ def job(
         until = datetime.fromisoformat(more.get("until", end))
         days, seconds = divmod(int((until - datetime.fromisoformat(start)).total_seconds()), 86400)
         elapsed = f"{days}-{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
-    partition = more.get("partition", "gpu")
-    lines = [f"{number}|u1|{account}|{cluster}|{partition}|{state}|{submit}|{start}|{end}|{elapsed}|{tres}|"]
+    partition, user = more.get("partition", "gpu"), more.get("user", "")
+    lines = [f"{number}|{user}|{account}|{cluster}|{partition}|{state}|{submit}|{start}|{end}|{elapsed}|{tres}|"]
     if used is not None:
         lines.append(
             f"{number}.batch||{account}|{cluster}||{state}|{start}|{start}|{end}|{elapsed}||gres/gpuutil={used}"

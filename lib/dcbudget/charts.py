@@ -9,6 +9,8 @@ WIDTH = 680
 BLUE, ORANGE, GREY, RED, GREEN, LIGHT = "#2f6690", "#d97706", "#8a94a0", "#b42318", "#2e7d4f", "#c9d3dc"
 # Okabe and Ito's palette: told apart by colour-blind readers.
 PALETTE = ["#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#8a94a0"]
+# The same for parts of a whole, what is good first and what is empty pale.
+STACK = ["#009e73", "#d55e00", "#e69f00", LIGHT, "#56b4e9", "#8a94a0", "#cc79a7"]
 # Pixels beyond the longest bar on either side.
 ROOM_FOR_LABELS = alt.Scale(padding=50)
 
@@ -107,7 +109,7 @@ def stacked_hours(hours: pd.DataFrame, title: str, subtitle: str) -> alt.Chart:
         y=alt.Y("pool:N", sort=None, title=None),
         x=alt.X("gpu_hours:Q", title="GPU-hours", axis=alt.Axis(format="~s")),
         color=alt.Color("part:N", title=None, legend=alt.Legend(orient="top"),
-                        scale=alt.Scale(domain=parts, range=[GREEN, BLUE, LIGHT, GREY][: len(parts)])),
+                        scale=alt.Scale(domain=parts, range=STACK[: len(parts)])),
         order="order:Q",
         tooltip=["pool:N", "part:N", alt.Tooltip("gpu_hours:Q", format=",.0f")],
     )  # fmt: skip

@@ -190,19 +190,16 @@ def _options(fields: str, timezone: str, overlap: str, mapping: list[str], as_of
 
 
 def _parameters(pairs: list[str]) -> dict[str, object]:
-    """name=value pairs; numbers become numbers."""
+    """name=value pairs; what reads as JSON (a number, an object) becomes that."""
     values: dict[str, object] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         if not equals:
             raise DcbudgetError(f"--parameter must be name=value, not {pair!r}")
         try:
-            values[name] = int(text)
+            values[name] = json.loads(text)
         except ValueError:
-            try:
-                values[name] = float(text)
-            except ValueError:
-                values[name] = text
+            values[name] = text
     return values
 
 

@@ -31,6 +31,25 @@ LAYOUTS: dict[str, tuple] = {
          Rule("kind", "kind not in ('server', 'storage', 'network')", "must be server, storage or network", "kind")],
         "purchase_price * units", "currency",
     ),
+    "downtime": (
+        "downtime",
+        "Spans in which GPUs of a cluster could not run jobs",
+        {"cluster": TEXT, "gpus": NUMBER, "start_time": TIME, "end_time": TIME, "reason": TEXT},
+        {"gpu_model": TEXT, "host": "host"},
+        [Rule("gpus", "gpus < 0", "must not be negative", "gpus::varchar"),
+         Rule("end_time", "end_time < start_time", "lies before start_time", "end_time::varchar")],
+        None, None,
+    ),
+    "rates": (
+        "rates",
+        "Exchange rates by date: one unit of from_currency is rate units of to_currency",
+        {"date": DAY, "from_currency": TEXT, "to_currency": TEXT, "rate": NUMBER},
+        {},
+        [Rule("rate", "rate <= 0", "must be above 0", "rate::varchar"),
+         *(Rule(name, f"not regexp_full_match({name}, '[A-Z]{{3}}')", "must be a currency code such as USD", name)
+           for name in ("from_currency", "to_currency"))],
+        None, None,
+    ),
     "budget": (
         "budget_lines",
         "Budget lines of a plan version, by month, project and category",

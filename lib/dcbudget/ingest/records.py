@@ -20,6 +20,8 @@ KEEPING = {
     "jobs": Keeping(("cluster", "job_id", "submit_time")),
     "run_metrics": Keeping(("run_id", "metric", "step", "time")),
     "fleet": Keeping(("asset_id",)),
+    "downtime": Keeping(("cluster", "gpu_model", "host", "start_time")),
+    "rates": Keeping(("date", "from_currency", "to_currency")),
     "budget_lines": Keeping(("plan_version", "month", "project", "category", "currency"), ("plan_version",)),
     "prices": Keeping(("provider", "region", "sku", "pricing_category", "effective_from")),
     "project_rules": Keeping(("assign", "field", "pattern"), ()),

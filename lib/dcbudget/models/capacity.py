@@ -31,6 +31,28 @@ def utilisation(gpu_hours: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
+def by_pool(gpu_hours: pd.DataFrame) -> pd.DataFrame:
+    """Pools whose parts are paid in several currencies, as one row each in the one currency they were converted to.
+
+    Parameters
+    ----------
+    gpu_hours : one row a pool and currency that it was paid in: `month`, `cluster`, `gpu_model`, `owned`, `currency`,
+        hours as `utilisation` takes them, `idle_gpu_hours`, `effective_cost`, `idle_effective_cost` [money].
+
+    Returns
+    -------
+    DataFrame : one row a pool, with `effective_cost_per_gpu_hour` of its capacity and the shares of `utilisation`.
+    """
+    keys = ["month", "cluster", "gpu_model"]
+    hours = [f"{kind}_gpu_hours" for kind in ("capacity", "allocated", "used", "measured", "idle")]
+    known = gpu_hours.groupby(keys, dropna=False, as_index=False)
+    frame = known[[*hours, "effective_cost", "idle_effective_cost"]].sum(min_count=1)
+    frame[["owned", "currency"]] = known[["owned", "currency"]].first()[["owned", "currency"]]
+    capacity = frame["capacity_gpu_hours"].where(frame["capacity_gpu_hours"] > 0)
+    frame["effective_cost_per_gpu_hour"] = frame["effective_cost"] / capacity
+    return utilisation(frame)
+
+
 @dataclass(frozen=True)
 class Need:
     """GPUs for a demand.

@@ -94,6 +94,32 @@ def movers(costs: pd.DataFrame, month: pd.Timestamp, by: list[str], top: int) ->
     return frame.loc[order].head(top).reset_index()
 
 
+def unit_costs(lines: pd.DataFrame, names: dict[str, str]) -> pd.DataFrame:
+    """Cost per allocated GPU-hour and per completed job, by project; projects without GPU-hours are left out.
+
+    Parameters
+    ----------
+    lines : one row a project and currency that it was charged in: `project`, `gpu_effective_cost` [money, converted to
+        one currency], `allocated_gpu_hours` [GPU-hours] and `completed_jobs`, the same in all rows of a project.
+    names : project -> the name that it is shown under, where that is another.
+
+    Returns
+    -------
+    DataFrame : their sums, `effective_cost_per_gpu_hour` and `effective_cost_per_completed_job` [money], null where
+        the divisor is zero; the largest cost first.
+    """
+    each = lines.groupby("project", as_index=False).agg(
+        gpu_effective_cost=("gpu_effective_cost", "sum"), allocated_gpu_hours=("allocated_gpu_hours", "first"),
+        completed_jobs=("completed_jobs", "first"),
+    )  # fmt: skip
+    each = each[each["allocated_gpu_hours"] > 0].replace({"project": names})
+    frame = each.groupby("project", as_index=False)[each.columns[1:].tolist()].sum()
+    for unit, divisor in (("gpu_hour", "allocated_gpu_hours"), ("completed_job", "completed_jobs")):
+        positive = frame[divisor].where(frame[divisor] > 0)
+        frame[f"effective_cost_per_{unit}"] = frame["gpu_effective_cost"] / positive
+    return frame.sort_values("gpu_effective_cost", ascending=False, ignore_index=True)
+
+
 def fiscal_year_of(month: pd.Timestamp, first_month: int) -> tuple[pd.Timestamp, pd.Timestamp]:
     """First months of the fiscal year that holds a month, and of the next one; `first_month` is 1 to 12."""
     year = month.year if month.month >= first_month else month.year - 1

@@ -26,7 +26,7 @@ class AssessPanel:
 
     def _stage(self, month: str) -> Assessment:
         if month not in self._stages:
-            self._stages[month] = Assessment(month, self._first.db or "")
+            self._stages[month] = Assessment(month, self._first.db or "", currency=self._first.currency)
         return self._stages[month]
 
 

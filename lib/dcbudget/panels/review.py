@@ -26,9 +26,7 @@ class ReviewPanel:
 
     def _stage(self, month: str) -> MonthlyReview:
         if month not in self._stages:
-            first = self._first
-            year = (first.fiscal_year_start, first.run_rate_months)
-            self._stages[month] = MonthlyReview(month, first.db or "", first.named_plan, *year, first.top_movers)
+            self._stages[month] = self._first.of_month(month)
         return self._stages[month]
 
 

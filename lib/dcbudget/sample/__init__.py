@@ -120,6 +120,7 @@ Files
 - fleet/fleet.csv              owned hardware, one row a batch of like units; prices and power are per unit
 - jobs/sacct_YYYY-MM.txt.gz    sacct --parsable2 by month of submission; a job that started has a second row,
                                its batch step. Jobs that still ran when the last month closed have no end.
+- fleet/downtime.csv           spans in which owned GPUs could not run jobs
 - rules/projects.csv           the project or cluster of a charge, a job or an asset; the first match wins
 - budget/budget_YYYY.csv       approved budgets by month, project and category; 2026 runs to December
 - prices/prices.csv            list prices, each from the date on which it took effect
@@ -128,7 +129,8 @@ Files
 
 How a project's cost is meant: its own charges, and of each shared pool (owned GPUs by model, the rented
 cluster by model) the pool's cost times the project's share of the pool's capacity in GPU-hours. The rest of
-a pool is idle capacity. Charges with neither a project nor a cluster are unallocated.
+a pool, and commitments that nobody used, are idle capacity. Charges with neither a project nor a cluster are
+unallocated.
 
 Planted events
 {listed or "- none in these months"}{quiet}

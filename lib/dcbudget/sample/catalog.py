@@ -229,6 +229,9 @@ class Event:
     about: str
 
 
+DOWN_GPUS = 16
+HELD_JOBS = 3
+
 EVENTS = {
     event.key: event
     for event in (
@@ -263,6 +266,22 @@ EVENTS = {
             "2026-02-01",
             "2026-07-01",
             "A reserved block of 4 A100 nodes in a second region is used about 5 % of the time.",
+        ),
+        Event(
+            "rack-down",
+            "downtime",
+            "",
+            "2026-04-06",
+            "2026-04-18",
+            "Two A100 nodes of the hall stand still for twelve days until a switch is replaced.",
+        ),
+        Event(
+            "held-gpus",
+            "held but idle",
+            "research",
+            "2026-05-01",
+            "2026-06-01",
+            "The three jobs of research that held the most A100 GPU-hours of the month left them idle.",
         ),
         Event(
             "failing-run",

@@ -17,6 +17,7 @@ import pandas as pd
 from .catalog import (
     CLOUD_CLUSTER,
     EVENTS,
+    HELD_JOBS,
     INFERENCE,
     PARTITION_NAMES,
     PARTITIONS,
@@ -476,7 +477,21 @@ def _close(rng: np.random.Generator, jobs: pd.DataFrame, window: Window) -> pd.D
     first = pd.Series(serial).groupby(array).transform("min").to_numpy()
     base, task = np.where(array < 0, serial, first).tolist(), jobs["task"].tolist()
     jobs["job_id"] = [f"{b}_{t}" if t >= 0 else f"{b}" for b, t in zip(base, task, strict=True)]
+    jobs.loc[held_idle(jobs, window), "util"] = 0.01
     return jobs
+
+
+def held_idle(log: pd.DataFrame, window: Window) -> np.ndarray:
+    """Return the positions of the jobs that hold GPUs and leave them idle, largest first."""
+    event = EVENTS["held-gpus"]
+    whole = (log["start"] >= epoch(event.start)) & (log["end"] >= 0) & (log["end"] <= epoch(event.end))
+    kept = log["state"].isin([STATES.index("COMPLETED"), STATES.index("CANCELLED")])
+    owner = log["project"] == PROJECTS.index(event.project)
+    hours = (log["gpus"] * log["elapsed"]).where(
+        whole & kept & owner & (log["partition"] == PARTITION_NAMES.index("a100")), 0
+    )
+    held = np.argsort(-hours.to_numpy(), kind="stable")[:HELD_JOBS]
+    return held[hours.to_numpy()[held] > 0]
 
 
 def stop_times(log: pd.DataFrame) -> np.ndarray:

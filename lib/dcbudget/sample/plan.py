@@ -15,6 +15,7 @@ import pandas as pd
 
 from .catalog import (
     CLOUD_CLUSTER,
+    DOWN_GPUS,
     FLEET,
     FLEET_COLUMNS,
     OWNED_CLUSTER,
@@ -22,6 +23,7 @@ from .catalog import (
     PROJECTS,
     TEAMS,
     capacity_gpu_hours,
+    events_in,
     installed_units,
 )
 from .focus import (
@@ -49,6 +51,7 @@ CATEGORIES = (
     "Tax and support",
 )
 DRIVERS = ("GPU-hours", "kWh", "servers", "GPU-hours", "TB", "GB egress", "services", "share of the bill")
+DOWNTIME_COLUMNS = ("cluster", "gpu_model", "gpus", "start_time", "end_time", "reason")
 PRICE_COLUMNS = (
     "provider",
     "region",
@@ -81,6 +84,14 @@ def write_rows(path: Path, header: Iterable[str], rows: Iterable[Iterable]) -> i
 def fleet_rows() -> list[list]:
     """Return the owned hardware, one row a batch of like units; prices and power are per unit."""
     return [[asset[column] for column in FLEET_COLUMNS] for asset in FLEET]
+
+
+def downtime_rows(window: Window) -> list[tuple]:
+    """Return the spans in which GPUs of the hall stood still."""
+    event = events_in(window).get("rack-down")
+    if event is None:
+        return []
+    return [("hall-1", "A100", DOWN_GPUS, f"{event.start}T00:00:00Z", f"{event.end}T00:00:00Z", "switch replaced")]
 
 
 def price_rows(window: Window) -> list[tuple]:
@@ -154,8 +165,8 @@ def project_costs(
     """Return the cost of each project, of idle capacity and of what is unallocated.
 
     A project bears its own charges and, of each shared pool, the pool's cost times its share of the pool's
-    capacity in GPU-hours; the rest of a pool is idle capacity. Storage and network hardware follow the
-    GPU-hours of the whole hall.
+    capacity in GPU-hours; the rest of a pool, and commitments that nobody used, are idle capacity. Storage and
+    network hardware follow the GPU-hours of the whole hall.
 
     Parameters
     ----------
@@ -195,12 +206,15 @@ def project_costs(
     models = np.array(
         [SKUS[entry.columns["SkuId"]].gpu_model if entry.columns.get("SkuId") in SKUS else "" for entry in lines]
     )[line]
-    counted = shared & (money > 0)
+    unused = np.array([entry.columns.get("CommitmentDiscountStatus") == "Unused" for entry in lines])[line]
+    rented = CATEGORIES.index("Rented GPUs")
+    np.add.at(cost[count, rented], month[shared & unused], money[shared & unused])
+    counted = shared & ~unused & (money > 0)
     for model in ("H100", "A100"):
         here = counted & (models == model)
         pool = np.bincount(month[here], money[here], months)
         room = np.bincount(month[here], charges["quantity"].to_numpy()[here] * 8 / QUANTUM, months)
-        share_out(pool, hours[CLOUD_CLUSTER, model], room, CATEGORIES.index("Rented GPUs"))
+        share_out(pool, hours[CLOUD_CLUSTER, model], room, rented)
     return cost
 
 
@@ -251,10 +265,11 @@ def write_plan(folder: Path, lines: pd.DataFrame, window: Window) -> dict[str, i
         (folder / name).mkdir(parents=True, exist_ok=True)
     tables = {
         "fleet/fleet.csv": (FLEET_COLUMNS, fleet_rows()),
+        "fleet/downtime.csv": (DOWNTIME_COLUMNS, downtime_rows(window)),
         "rules/projects.csv": (("assign", "field", "pattern", "value"), rule_rows()),
         "prices/prices.csv": (PRICE_COLUMNS, price_rows(window)),
     }
-    counts = {name: write_rows(folder / name, *table) for name, table in tables.items()}
+    counts = {name: write_rows(folder / name, *table) for name, table in tables.items() if table[1]}
     for version, rows in lines.groupby("plan_version"):
         name = f"budget/budget_{version[:4]}.csv"
         counts[name] = write_rows(folder / name, lines.columns, rows.itertuples(index=False, name=None))

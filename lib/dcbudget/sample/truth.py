@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from .bill import IDLE_RESERVED, LATE_DISCOUNT, SPIKE_FACTOR
-from .catalog import PARTITIONS, PROJECTS, capacity_gpu_hours, events_in
+from .catalog import DOWN_GPUS, PARTITIONS, PROJECTS, capacity_gpu_hours, events_in
 from .focus import MONEY_PLACES, PRICE_RISE, QUANTUM, Line, decimal_text, list_price
-from .jobs import STATES, installed_gpus
+from .jobs import STATES, held_idle, installed_gpus
 from .window import DAY, HOUR, Window, epoch
 
 
@@ -76,6 +76,18 @@ def _idle_reservation(charges: pd.DataFrame, tables: dict[str, np.ndarray], **_)
     }
 
 
+def _rack_down(event, **_) -> dict:
+    return {"gpus": DOWN_GPUS, "gpu_hours": DOWN_GPUS * (epoch(event.end) - epoch(event.start)) / HOUR}
+
+
+def _held_gpus(log: pd.DataFrame, window: Window, **_) -> dict:
+    held = log.iloc[held_idle(log, window)]
+    return {
+        "job_ids": held["job_id"].tolist(),
+        "gpu_hours": round(float((held["gpus"] * held["elapsed"]).sum()) / HOUR, 4),
+    }
+
+
 def _failing_run(log: pd.DataFrame, **_) -> dict:
     tries = log[log["retry"] >= 0]
     states = tries["state"].map(dict(enumerate(STATES)))
@@ -116,6 +128,8 @@ _EVIDENCE = {
     "vision-overrun": _overrun,
     "egress-spike": _spike,
     "idle-reservation": _idle_reservation,
+    "rack-down": _rack_down,
+    "held-gpus": _held_gpus,
     "failing-run": _failing_run,
     "diverging-run": _diverging,
     "restated-month": _restated,

@@ -5,8 +5,9 @@ from functools import cached_property
 import pandas as pd
 
 from dcbudget import warehouse
-from dcbudget.models import capacity, review
+from dcbudget.models import capacity
 from dcbudget.stages.period import in_range, months_with_bills, parse_month, whole_month
+from dcbudget.stages.reading import POOL_MONEY, Reading
 from dcbudget.tables import CENTS, COUNT, HOURS, MONEY, RATE, SIGNED, Headline, Table
 
 
@@ -19,28 +20,36 @@ class Assessment:
     database : file, "" for the default one.
     target_allocation : share of GPU-hours that should be held, decimal in [0.05, 1].
     demand_growth : change of demand, decimal in [-0.9, 3].
+    currency : the currency of every amount, "" for the only one there is.
 
     Raises
     ------
     DcbudgetError : no database, no such month, a value out of range, several currencies without a rate.
     """
 
-    def __init__(self, month: str = "", database: str = "", target_allocation: float = 0.8, demand_growth: float = 0.0):
+    def __init__(
+        self,
+        month: str = "",
+        database: str = "",
+        target_allocation: float = 0.8,
+        demand_growth: float = 0.0,
+        currency: str = "",
+    ):
         self.db = database or None
         self.target_allocation = in_range("target_allocation", target_allocation, 0.05, 1)
         self.demand_growth = in_range("demand_growth", demand_growth, -0.9, 3)
         self.months = months_with_bills(self.db)
         self.month = parse_month(month or whole_month(self.months, self.db), self.months)
         self.hours = self.month.days_in_month * 24.0
-        self.currency = review.only_currency(warehouse.mart("cost_monthly", self.db))
-        self.basis = f"effective cost, {self.currency}"
+        self.reading = Reading(database, currency, self.month, least_group=1)  # shows pools, and no project
+        self.currency = self.reading.currency
+        self.basis = f"effective cost, {self.currency}{self.reading.rates_remark}"
 
     @cached_property
     def pools_by_month(self) -> pd.DataFrame:
-        frame = warehouse.mart("gpu_hours_monthly", self.db)
-        frame["month"] = pd.to_datetime(frame["month"])
-        frame["pool"] = _pool(frame)
-        return capacity.utilisation(frame[frame["month"].isin(self.months)])
+        frame = self.reading.mart("gpu_hours_monthly", POOL_MONEY)
+        frame = capacity.by_pool(frame[frame["month"].isin(self.months)])
+        return frame.assign(pool=_pool(frame))
 
     @cached_property
     def pools(self) -> pd.DataFrame:
@@ -82,7 +91,8 @@ class Assessment:
 
     def inventory(self) -> Table:
         """What is owned."""
-        frame = warehouse.mart("inventory", self.db)
+        frame = warehouse.mart("inventory", self.db).assign(month=lambda known: known["in_service_date"])
+        frame = self.reading.convert(frame, ["purchase_cost"])
         in_use = pd.to_datetime(frame["in_service_date"]) < self.month + pd.DateOffset(months=1)
         kept = frame["retire_date"].isna() | (pd.to_datetime(frame["retire_date"]) > self.month)
         frame = frame[in_use & kept].sort_values(["kind", "purchase_cost"], ascending=[True, False])
@@ -169,9 +179,10 @@ class Assessment:
 
     def storage_and_network(self) -> Table:
         """Storage and network of the month, owned and rented."""
-        frame = warehouse.mart("resource_monthly", self.db)
-        frame["month"] = pd.to_datetime(frame["month"])
+        frame = self.reading.mart("resource_monthly", ["effective_cost"])
         frame = frame[frame["resource"].isin(["storage", "network"])]
+        frame = frame.groupby(["month", "resource", "owned", "unit"], dropna=False, as_index=False)
+        frame = frame[["quantity", "effective_cost"]].sum(min_count=1)
         now = frame[frame["month"] == self.month]
         before = frame[frame["month"] == self.month - pd.DateOffset(months=1)]
         keys = ["resource", "owned", "unit"]
@@ -190,8 +201,7 @@ class Assessment:
     def storage_and_network_chart(self):
         from dcbudget import charts
 
-        frame = warehouse.mart("resource_monthly", self.db)
-        frame["month"] = pd.to_datetime(frame["month"])
+        frame = self.reading.mart("resource_monthly", ["effective_cost"])
         frame = frame[frame["resource"].isin(["storage", "network"]) & frame["month"].isin(self.months)]
         frame = (
             frame[frame["month"] <= self.month].groupby(["month", "resource"], as_index=False)["effective_cost"].sum()

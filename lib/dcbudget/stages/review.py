@@ -5,7 +5,8 @@ from functools import cached_property
 import pandas as pd
 
 from dcbudget import warehouse
-from dcbudget.models import capacity, review
+from dcbudget.models import allocation, capacity, ledger, review
+from dcbudget.models.privacy import INSIDE
 from dcbudget.stages.period import (
     billed_to,
     months_with_bills,
@@ -14,9 +15,11 @@ from dcbudget.stages.period import (
     whole_in_range,
     whole_month,
 )
+from dcbudget.stages.reading import POOL_MONEY, Reading
 from dcbudget.tables import CENTS, COUNT, MONEY, RATE, SIGNED, SIGNED_RATE, Headline, Table
 
-NOBODY = ("Idle capacity", "Unallocated")
+IDLE = "Idle capacity"
+NOBODY = (IDLE, "Unallocated")
 
 
 class MonthlyReview:
@@ -30,6 +33,10 @@ class MonthlyReview:
     fiscal_year_start : month in which the fiscal year begins, 1 to 12.
     run_rate_months : months whose mean the months to come are taken to cost.
     top_movers : how many movers are shown.
+    currency : the currency of every amount, "" for the only one there is.
+    share_idle : how projects bear idle capacity: none, proportional, even or fixed.
+    idle_weights : project -> weight, for fixed.
+    least_group : projects of fewer users are shown together; 5 inside an organisation, 11 for publishing.
 
     Raises
     ------
@@ -44,6 +51,10 @@ class MonthlyReview:
         fiscal_year_start: int = 1,
         run_rate_months: int = 3,
         top_movers: int = 8,
+        currency: str = "",
+        share_idle: str = "none",
+        idle_weights: dict[str, float] | None = None,
+        least_group: int = INSIDE,
     ):
         self.db = database or None
         self.fiscal_year_start = whole_in_range("fiscal_year_start", fiscal_year_start, 1, 12)
@@ -53,16 +64,25 @@ class MonthlyReview:
         self.month = parse_month(month or whole_month(self.months, self.db), self.months)
         self.named_plan = plan_version
         self.plan_version = plan_for(self.month, plan_version, self.db)
-        self.currency = review.only_currency(self.lines)
-        self.basis = f"effective cost, {self.currency}"
+        self.share_idle, self.idle_weights = share_idle, dict(idle_weights or {})
+        least_group = whole_in_range("least_group", least_group, 1, 1000)
+        self.reading = Reading(database, currency, self.month, least_group)
+        self.currency = self.reading.currency
+        self.basis = f"effective cost, {self.currency}{self.reading.rates_remark}"
+
+    def of_month(self, month: str) -> "MonthlyReview":
+        """The same review of another month."""
+        return MonthlyReview(
+            month, self.db or "", self.named_plan, self.fiscal_year_start, self.run_rate_months, self.top_movers,
+            self.currency, self.share_idle, self.idle_weights, self.reading.least_group,
+        )  # fmt: skip
 
     @cached_property
     def costs(self) -> pd.DataFrame:
         """Actual cost by month, project and category, shared pools shared out, months with bills only."""
-        frame = warehouse.mart("showback_monthly", self.db)
-        frame["month"] = pd.to_datetime(frame["month"])
-        frame = frame.rename(columns={"effective_cost": "cost"})
-        return frame[frame["month"].isin(self.months)]
+        frame = self.reading.mart("showback_monthly", ["effective_cost"]).rename(columns={"effective_cost": "cost"})
+        frame = frame[frame["month"].isin(self.months)]
+        return self._share_idle(frame).assign(currency=self.currency)
 
     @cached_property
     def budget(self) -> pd.DataFrame:
@@ -78,8 +98,16 @@ class MonthlyReview:
             self.db,
             [self.plan_version],
         )
-        frame["month"] = pd.to_datetime(frame["month"])
-        return frame
+        frame = self.reading.prepare(frame, ["budget"]).rename(columns={"budget": "cost"})
+        frame = self._share_idle(frame).rename(columns={"cost": "budget"})
+        return frame.assign(currency=self.currency)
+
+    def _share_idle(self, frame: pd.DataFrame) -> pd.DataFrame:
+        weights: dict[str, float] = {}
+        for project, weight in self.idle_weights.items():
+            shown = self.reading.names.get(project, project)
+            weights[shown] = weights.get(shown, 0.0) + weight
+        return allocation.share_idle(frame, self.share_idle, weights, IDLE)
 
     @cached_property
     def lines(self) -> pd.DataFrame:
@@ -105,9 +133,14 @@ class MonthlyReview:
     @cached_property
     def pools(self) -> pd.DataFrame:
         """GPU-hours and effective cost of the month by pool."""
-        frame = warehouse.mart("gpu_hours_monthly", self.db, month=self.month.date())
-        frame["pool"] = frame["cluster"].fillna("") + " " + frame["gpu_model"].fillna("GPU of unknown model")
-        return capacity.utilisation(frame)
+        frame = capacity.by_pool(self.reading.mart("gpu_hours_monthly", POOL_MONEY, month=self.month.date()))
+        return frame.assign(pool=pool_names(frame))
+
+    @cached_property
+    def gpu_ledger(self) -> pd.DataFrame:
+        """Every paid GPU-hour of the month by pool, bucket and project."""
+        frame = self.reading.mart("gpu_ledger_monthly", ["effective_cost", "billed_cost"], month=self.month.date())
+        return frame.assign(pool=pool_names(frame))
 
     @cached_property
     def biggest_mover(self) -> pd.Series | None:
@@ -133,20 +166,21 @@ class MonthlyReview:
         if mover is not None:
             change = f"{SIGNED.format(mover['change'])} {self.currency} since {self._before:%B}"
             figures.append(("Biggest mover", f"{mover['project']}, {mover['category']}", change))
+        if together := self.reading.merged:
+            size = f"projects of fewer than {self.reading.least_group} users"
+            figures.append(("Shown together", f"{len(together)} projects", f"{size}, see least_group"))
         figures += self._rejected()
         return Headline(f"Budget review {self.month:%B %Y} ({self.basis})", figures)
 
     def _rejected(self) -> list[tuple[str, str, str]]:
         """What the numbers lack because its rows could not be loaded."""
         lost = warehouse.query(
-            "select dataset, sum(cost_rejected) as cost from load_costs join loads using (load_id)"
-            " where dataset in ('charges', 'budget_lines') and currency = ? group by 1 having sum(cost_rejected) <> 0"
-            " order by 1",
+            "select dataset, currency, sum(cost_rejected) as cost from load_costs join loads using (load_id)"
+            " where dataset in ('charges', 'budget_lines') group by all having sum(cost_rejected) <> 0 order by all",
             self.db,
-            [self.currency],
         )
         names = {"charges": "billed", "budget_lines": "budgeted"}
-        told = "; ".join(f"{self._money(row.cost)} {names[row.dataset]}" for row in lost.itertuples())
+        told = "; ".join(f"{MONEY.format(row.cost)} {row.currency} {names[row.dataset]}" for row in lost.itertuples())
         return [("Rejected money", told, "not in these numbers, see the table rejects")] if told else []
 
     def projects(self) -> Table:
@@ -238,22 +272,40 @@ class MonthlyReview:
         total = ("capacity_gpu_hours", "allocated_gpu_hours", "idle_gpu_hours", "effective_cost", "idle_effective_cost")
         return Table(self.pools, names, f"{self._idle_finding()} ({self.basis})", formats, total)
 
-    def gpu_hours_chart(self):
+    def gpu_buckets_chart(self):
+        """Where the GPU-hours of every pool went."""
         from dcbudget import charts
 
-        parts = {"used": "allocated, GPU busy", "held": "allocated, GPU not busy", "idle": "no job"}
-        frame = self.pools.copy()
-        busy = frame["allocated_gpu_hours"] * frame["gpu_utilisation"].fillna(1)
-        frame["used"], frame["held"] = busy, frame["allocated_gpu_hours"] - busy
-        frame["idle"] = frame["idle_gpu_hours"].clip(lower=0)
-        hours = frame.melt("pool", list(parts), "part", "gpu_hours").replace({"part": parts})
-        subtitle = f"GPU-hours of capacity in {self.month:%B %Y}; busy is scaled from the jobs that measured it"
-        return charts.show(charts.stacked_hours(hours, self._idle_finding(), subtitle))
+        frame = ledger.by_bucket(self.gpu_ledger, ["pool"]).rename(columns={"bucket": "part"})
+        frame = frame.sort_values("part", key=lambda part: part.map(ledger.BUCKETS.index), kind="stable")
+        subtitle = f"GPU-hours that were paid for in {self.month:%B %Y}, by pool; the money is {self.basis}"
+        return charts.show(charts.stacked_hours(frame, self._buckets_finding(), subtitle))
+
+    def gpu_buckets(self) -> Table:
+        """Every paid GPU-hour of the month in one bucket, with its money."""
+        frame = ledger.by_bucket(self.gpu_ledger)
+        names = {"bucket": "GPU-hours that were", "gpu_hours": "GPU-hours", "hours_share": "of all hours",
+                 "effective_cost": "Effective cost", "cost_share": "of all cost",
+                 "billed_cost": "Billed cost"}  # fmt: skip
+        formats = {"gpu_hours": COUNT, "hours_share": RATE, "effective_cost": MONEY, "cost_share": RATE,
+                   "billed_cost": MONEY}  # fmt: skip
+        title = f"{self._buckets_finding()} (effective and billed cost, {self.currency}{self.reading.rates_remark})"
+        return Table(frame, names, title, formats, ("gpu_hours", "effective_cost", "billed_cost"))
+
+    def gpu_buckets_by_project(self) -> Table:
+        """The same money by project: who ran the failed jobs and held the idle GPUs."""
+        frame = ledger.by_project(self.gpu_ledger)
+        amounts = [name for name in frame if name != "project"]
+        names = {"project": "Project", **{name: name.capitalize() for name in amounts}}
+        wasted = frame[[name for name in ("failed or restarted", "held but idle") if name in frame]].sum().sum()
+        title = f"Failed, restarted and idle jobs held {self._money(wasted)} of GPUs ({self.basis})"
+        return Table(frame, names, title, dict.fromkeys(amounts, MONEY), tuple(amounts))
 
     def unit_costs(self) -> Table:
         """Cost per allocated GPU-hour and per completed job, by project."""
-        frame = warehouse.mart("unit_cost_monthly", self.db, month=self.month.date())
-        frame = frame[frame["allocated_gpu_hours"] > 0].sort_values("gpu_effective_cost", ascending=False)
+        lines = warehouse.mart("unit_cost_monthly", self.db, month=self.month.date())
+        lines = self.reading.convert(lines, ["gpu_effective_cost"])
+        frame = review.unit_costs(lines, self.reading.names)
         names = {"project": "Project", "gpu_effective_cost": "Cost of GPUs", "allocated_gpu_hours": "GPU-hours",
                  "effective_cost_per_gpu_hour": "per GPU-hour", "completed_jobs": "Completed jobs",
                  "effective_cost_per_completed_job": "per completed job"}  # fmt: skip
@@ -263,10 +315,11 @@ class MonthlyReview:
 
     def commitments(self) -> Table:
         """Reservations and savings plans of the month: used and unused."""
-        frame = warehouse.mart("commitments_monthly", self.db, month=self.month.date())
+        paid = ["used_effective_cost", "unused_effective_cost"]
+        frame = self.reading.mart("commitments_monthly", paid, month=self.month.date())
         frame = frame.fillna({"unused_effective_cost": 0.0, "used_effective_cost": 0.0})
-        paid = frame["used_effective_cost"] + frame["unused_effective_cost"]
-        frame["utilisation"] = frame["used_effective_cost"] / paid.where(paid > 0)
+        whole = frame["used_effective_cost"] + frame["unused_effective_cost"]
+        frame["utilisation"] = frame["used_effective_cost"] / whole.where(whole > 0)
         unused = frame["unused_effective_cost"].sum()
         names = {"commitment": "Commitment", "gpu_model": "GPU", "used_effective_cost": "Used",
                  "unused_effective_cost": "Unused", "utilisation": "Commitment utilisation"}  # fmt: skip
@@ -304,7 +357,9 @@ class MonthlyReview:
         """Every table of the review by the name of its sheet."""
         return {
             "Projects": self.projects(), "Categories": self.categories(), "Year": self.year(), "Movers": self.movers(),
-            "GPU-hours": self.gpu_hours(), "Commitments": self.commitments(), "Unit costs": self.unit_costs(),
+            "GPU-hours": self.gpu_hours(), "Buckets": self.gpu_buckets(),
+            "Buckets by project": self.gpu_buckets_by_project(), "Commitments": self.commitments(),
+            "Unit costs": self.unit_costs(),
             "Budget and actual": Table(
                 self.lines, {"month": "Month", "project": "Project", "category": "Category", "budget": "Budget",
                              "actual": "Actual", "currency": "Currency"},
@@ -358,6 +413,13 @@ class MonthlyReview:
         money = self._money(hours["idle_effective_cost"].sum())
         return f"{share:.0%} of the GPU-hours that were paid for had no job: {money} of idle money"
 
+    def _buckets_finding(self) -> str:
+        frame = ledger.by_bucket(self.gpu_ledger).set_index("bucket")
+        if "useful" not in frame.index or not frame["effective_cost"].sum():
+            return f"No useful GPU-hours are known for {self.month:%B %Y}"
+        useful = frame.at["useful", "cost_share"]
+        return f"{useful:.0%} of the money for GPUs went to useful work"
+
     def _landing_remark(self) -> str:
         """How the landing compares with the budget, where both are of the whole year."""
         landing = self.landing
@@ -386,3 +448,8 @@ class MonthlyReview:
         if pd.isna(rate):
             return "nothing was budgeted"
         return f"{abs(rate):.1%} {'over' if rate > 0 else 'under'} budget"
+
+
+def pool_names(frame: pd.DataFrame) -> pd.Series:
+    """What the pools of a frame are called: cluster and GPU model."""
+    return frame["cluster"].fillna("no cluster") + " " + frame["gpu_model"].fillna("GPU of unknown model")

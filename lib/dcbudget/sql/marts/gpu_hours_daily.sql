@@ -5,7 +5,7 @@ with starts as (
     select *, unnest(generate_series(date_trunc('day', from_time)::timestamp,
         greatest(to_time - interval 1 microsecond, from_time), interval 1 day)) as day_start
     from cost_lines
-    where gpu_hours > 0 and shared
+    where gpu_hours > 0 and cluster is not null
 ),
 capacity as (
     select

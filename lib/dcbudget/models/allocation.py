@@ -1,0 +1,84 @@
+"""Who bears what nobody used: idle money shared among projects, to the cent."""
+
+import pandas as pd
+
+from dcbudget.errors import OutOfRange
+
+WAYS = ("none", "proportional", "even", "fixed")
+
+
+def share_idle(
+    costs: pd.DataFrame, way: str, weights: dict[str, float] | None = None, idle: str = "Idle capacity"
+) -> pd.DataFrame:
+    """Costs with the idle line of every month and category shared among the projects.
+
+    Shares are cut to whole cents by largest remainder (Hamilton's method), so that every month and category sums to
+    what it summed to before; where nobody can bear it, idle money stays idle.
+
+    Parameters
+    ----------
+    costs : `month`, `project`, `category`, `cost` [money], one row each.
+    way : "none" leaves idle money by itself; "proportional" shares it by each project's cost of the month and
+        category, or of the month where the category has none; "even" among the projects with costs in the month;
+        "fixed" by `weights`.
+    weights : project -> weight, for "fixed"; a project without one bears nothing.
+    idle : the name of the line that is shared.
+
+    Returns
+    -------
+    DataFrame : the same columns, sorted by month, project and category.
+
+    Raises
+    ------
+    OutOfRange : an unknown way, or weights that are negative, all zero, or of no known project.
+    """
+    if way not in WAYS:
+        raise OutOfRange(f"idle capacity is shared by {', '.join(WAYS)}, not {way!r}")
+    weights = {name: float(weight) for name, weight in (weights or {}).items()}
+    if way == "fixed":
+        if not weights or min(weights.values()) < 0 or sum(weights.values()) <= 0:
+            raise OutOfRange("fixed weights must be given, none negative and one above 0")
+        if unknown := sorted(weights.keys() - set(costs["project"])):
+            raise OutOfRange(f"a weight is given to {unknown[0]!r}, which has no costs")
+    keys = ["month", "project", "category"]
+    if way == "none":
+        return costs.groupby(keys, as_index=False)["cost"].sum()
+    is_idle = costs["project"] == idle
+    bearers = costs[~is_idle & (costs["project"] != "Unallocated")]
+    parts = [costs.loc[~is_idle, [*keys, "cost"]]]
+    for (month, category), amount in costs[is_idle].groupby(["month", "category"])["cost"].sum().items():
+        of_month = bearers[bearers["month"] == month]
+        bases = [of_month[of_month["category"] == category], of_month] if way == "proportional" else [of_month]
+        shares = pd.Series(dtype=float)
+        for base in bases:
+            sums = base.groupby("project")["cost"].sum()
+            shares = sums[sums > 0]
+            if len(shares):
+                break
+        if way == "even":
+            shares = shares * 0 + 1.0
+        if way == "fixed":
+            shares = pd.Series(weights, dtype=float).loc[lambda w: w > 0]
+        if shares.empty:
+            shares = pd.Series({idle: 1.0})
+        cents = split(amount, shares)
+        parts.append(pd.DataFrame({"month": month, "project": cents.index, "category": category, "cost": cents.values}))
+    return pd.concat(parts, ignore_index=True).groupby(keys, as_index=False)["cost"].sum()
+
+
+def split(amount: float, weights: pd.Series) -> pd.Series:
+    """An amount cut by weights into whole cents that sum to it; what is left below a cent goes to the largest part.
+
+    Parameters
+    ----------
+    amount : money, of either sign.
+    weights : at least one, none negative, their sum above 0.
+    """
+    exact = amount * weights / weights.sum()
+    cents = (exact * 100).astype("float64").round(6).floordiv(1)
+    left = round(amount * 100 - cents.sum())
+    order = (exact * 100 - cents).sort_values(ascending=False, kind="stable").index
+    cents.loc[order[: max(left, 0)]] += 1
+    parts = cents / 100
+    parts.loc[exact.abs().idxmax()] += amount - parts.sum()
+    return parts

@@ -1,0 +1,92 @@
+"""How a stage reads marts: in one currency, and with small groups of people merged."""
+
+import re
+from functools import cached_property
+
+import pandas as pd
+
+from dcbudget import warehouse
+from dcbudget.errors import DcbudgetError, MixedCurrencies
+from dcbudget.models.currency import convert
+from dcbudget.models.privacy import MERGED, small_groups
+
+# The money of the mart gpu_hours_monthly.
+POOL_MONEY = ["effective_cost", "idle_effective_cost"]
+
+
+class Reading:
+    """The marts of one database as one report shows them.
+
+    Parameters
+    ----------
+    database : file, "" for the default one.
+    currency : the currency of every amount, "" for the only one that bills and budgets have.
+    month : the month whose people count.
+    least_group : smallest number of users of a project that may stand alone, 1 to show every project.
+
+    Raises
+    ------
+    MixedCurrencies : several currencies and none named.
+    DcbudgetError : a name that is no currency code, or no amounts at all.
+    """
+
+    def __init__(self, database: str, currency: str, month: pd.Timestamp, least_group: int):
+        self.db = database or None
+        self.month, self.least_group = month, least_group
+        found = warehouse.query(
+            "select distinct currency from (select currency from cost_monthly union all"
+            " select currency from budget_lines) where currency is not null order by 1",
+            self.db,
+        )["currency"].tolist()
+        if currency and not re.fullmatch("[A-Z]{3}", currency):
+            raise DcbudgetError(f"currency must be a code such as USD, not {currency!r}")
+        if not found:
+            raise DcbudgetError("there are no amounts, and so no currency")
+        if len(found) > 1 and not currency:
+            raise MixedCurrencies(
+                f"amounts in {' and '.join(found)} cannot be summed without a rate between them: load a file of rates"
+                f' and name the currency of the report, such as currency = "{found[-1]}"'
+            )
+        self.currency = currency or found[0]
+        self.converted = found != [self.currency]
+
+    @property
+    def rates_remark(self) -> str:
+        """What a title says of the rates, empty where none was needed."""
+        return " at monthly mean rates" if self.converted else ""
+
+    @cached_property
+    def rates(self) -> pd.DataFrame:
+        return warehouse.query("select date, from_currency, to_currency, rate from rates order by all", self.db)
+
+    @cached_property
+    def merged(self) -> set[str]:
+        """Projects that too few people used in the month, or ever where nobody did in the month."""
+        people = warehouse.query(
+            "select project, coalesce(nullif(in_month, 0), ever) as people from ("
+            " select coalesce(project, 'Unallocated') as project, count(distinct user_id) as ever,"
+            " count(distinct user_id) filter (coalesce(end_time, start_time, submit_time) >= $1"
+            " and coalesce(start_time, submit_time) < $1 + interval 1 month) as in_month from jobs group by 1)",
+            self.db,
+            [self.month.to_pydatetime()],
+        )
+        return small_groups(people.set_index("project")["people"], self.least_group)
+
+    def mart(self, name: str, amounts: list[str], **where) -> pd.DataFrame:
+        """A mart's rows with months as timestamps, `amounts` in the one currency and small groups under one name."""
+        return self.prepare(warehouse.mart(name, self.db, **where), amounts)
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Project -> the name it is shown under, of those that are merged."""
+        return dict.fromkeys(sorted(self.merged), MERGED)
+
+    def prepare(self, frame: pd.DataFrame, amounts: list[str]) -> pd.DataFrame:
+        """The same for rows of a query."""
+        frame = self.convert(frame, amounts)
+        return frame.replace({"project": self.names}) if "project" in frame and self.merged else frame
+
+    def convert(self, frame: pd.DataFrame, amounts: list[str]) -> pd.DataFrame:
+        """Months as timestamps and `amounts` in the one currency; every project under its own name."""
+        frame["month"] = pd.to_datetime(frame["month"])
+        return convert(frame, self.rates, self.currency, amounts) if self.converted else frame
