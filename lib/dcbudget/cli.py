@@ -51,12 +51,13 @@ def load(
     overlap: Annotated[str, typer.Option(help="A billing period that is loaded already: ask, replace or add.")] = "ask",
     mapping: Annotated[list[str] | None, typer.Option("--map", help="GPU trace: target=column, repeatable.")] = None,
     as_of: Annotated[str | None, typer.Option(help="Rows that begin later are rejected; default today.")] = None,
+    keep_names: Annotated[bool, typer.Option("--keep-names", help="Keep job names, which may name people.")] = False,
 ) -> None:
     """Load billing exports, job logs, fleet, budget, prices, rules and run logs."""
     from dcbudget.ingest.load import load as load_files
     from dcbudget.progress import load_progress
 
-    options = _options(fields, timezone, overlap, mapping or [], as_of)
+    options = _options(fields, timezone, overlap, mapping or [], as_of, keep_names)
     with load_progress(paths, shown=not as_json and sys.stderr.isatty()) as (on_start, on_result):
         results = load_files(
             paths, db, format_name=format_name, options=options, on_start=on_start, on_result=on_result
@@ -91,6 +92,14 @@ def check(db: Database = None, as_json: Json = False) -> None:
         _print_table(list(found.columns), found.astype(str).values.tolist())
     if (found["offending_rows"] > 0).any():
         raise typer.Exit(1)
+
+
+@app.command()
+def rotate_key(db: Database = None) -> None:
+    """Give every pseudonym of users and hosts a new form, under a new key."""
+    from dcbudget import privacy
+
+    print(f"{privacy.rotate(db):,} names have new pseudonyms")
 
 
 @app.command()
@@ -165,7 +174,7 @@ def main() -> None:
         sys.exit(1)
 
 
-def _options(fields: str, timezone: str, overlap: str, mapping: list[str], as_of: str | None):
+def _options(fields: str, timezone: str, overlap: str, mapping: list[str], as_of: str | None, keep_names: bool):
     from zoneinfo import available_timezones
 
     from dcbudget.ingest.plan import Options
@@ -186,6 +195,7 @@ def _options(fields: str, timezone: str, overlap: str, mapping: list[str], as_of
         as_of=day,
         overlap=overlap,
         mapping=dict(pair.split("=", 1) for pair in mapping),
+        keep_names=keep_names,
     )
 
 

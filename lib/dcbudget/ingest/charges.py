@@ -6,6 +6,7 @@ from dcbudget import warehouse
 from dcbudget.errors import RefusedFile
 from dcbudget.ingest import rules
 from dcbudget.ingest.plan import Options
+from dcbudget.privacy import Pseudonyms
 
 SCOPE = ("provider", "account", "billing_period")
 SCOPE_SQL = (
@@ -94,7 +95,7 @@ def refuse_other_export(con: duckdb.DuckDBPyConnection, table: str, form: str, f
         )
 
 
-def publish(con: duckdb.DuckDBPyConnection, dataset: str, table: str, load_id: int) -> None:
+def publish(con: duckdb.DuckDBPyConnection, dataset: str, table: str, load_id: int, names: Pseudonyms) -> None:
     """Give the charges their project, cluster and GPU-hours, and show them in the view `charges`."""
     rules.assign_charges(con, table)
     warehouse.refresh_charges(con)

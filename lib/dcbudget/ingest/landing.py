@@ -17,8 +17,12 @@ from dcbudget.errors import UnreadableFile
 from dcbudget.ingest import damage
 from dcbudget.ingest.plan import MACROS, BadRecord, Column, Dialect, Plan, literal, quote, ref
 from dcbudget.ingest.source import NULL_WORDS, Source, duckdb_path
+from dcbudget.privacy import FREE_TEXT, PEOPLE, PERSON_KEY
 
 LINE_FIELD = "x_line"
+PERSON = re.compile(PERSON_KEY)
+# Columns that hold what users wrote as keys and values.
+DOCUMENTS = ("Tags", "x_extra")
 # A row longer than this is damage to DuckDB; the careful way may meet long ones.
 MAX_LINE_BYTES = 32 * 1024 * 1024
 # Digits before and after the point of the decimals that money and quantities are kept in.
@@ -158,10 +162,13 @@ def _statement(plan: Plan, targets: dict[str, str], load_id: int, reading: str, 
         if name != "x_reject"
     )
     names = ", ".join(quote(name) for name in targets if name != "x_reject")
-    row = ", ".join(f"{literal(name)}, {ref(name)}" for name in plan.fields)
+    row = ", ".join(f"{literal(name)}, {sql}" for name, sql in _shown(plan).items())
+    documents = ", ".join(f"hide_people({name}) as {name}" for name in DOCUMENTS if name in targets)
+    covered = f"select * replace ({documents}) from named" if documents else "select * from named"
     return f"""
         with fields as (select {fields} from {reading}),
-        typed as (select *, {typed} from fields),
+        named as (select *, {typed} from fields),
+        typed as ({covered}),
         judged as (select *, case
             when not coalesce({plan.records}, false) then {{'column': '', 'found': '', 'reason': ''}}
             {_faults(plan)} end as fault from typed)
@@ -172,11 +179,25 @@ def _statement(plan: Plan, targets: dict[str, str], load_id: int, reading: str, 
         from judged"""
 
 
+def _shown(plan: Plan) -> dict[str, str]:
+    """The fields that a rejected row is shown with: none that names a person, and of a log none that is not used."""
+    people = (*PEOPLE.get(plan.dataset, ()), *FREE_TEXT.get(plan.dataset, ()))
+    hidden = " ".join(column.sql for name, column in plan.columns.items() if name in people)
+    used = " ".join(column.sql for name, column in plan.columns.items() if name not in people)
+    fields = [name for name in plan.fields if ref(name) not in hidden and not PERSON.search(f'"{name}":')]
+    if plan.dataset in PEOPLE:
+        return {name: ref(name) for name in fields if ref(name) in used}
+    return {name: f"hide_people({ref(name)})" for name in fields}
+
+
 def _faults(plan: Plan) -> str:
     """The branches of the case that names a row's first fault: its types, what it lacks, then the rules."""
 
     def branch(when: str, column: str, found: str, reason: str) -> str:
-        fault = f"{{'column': {literal(column)}, 'found': ({found})::varchar, 'reason': {literal(reason)}}}"
+        told = f"({found})::varchar"
+        if plan.dataset in PEOPLE and column != "state":
+            told = f"regexp_replace({told}, '[a-zA-Z]', 'x', 'g')"  # a shifted line has a name where a time should be
+        fault = f"{{'column': {literal(column)}, 'found': {told}, 'reason': {literal(reason)}}}"
         return f"when {when} then {fault}"
 
     branches = []

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import duckdb
 
-from dcbudget import warehouse
+from dcbudget import privacy, warehouse
 from dcbudget.errors import DcbudgetError, RefusedFile, UnreadableFile
 from dcbudget.ingest import READERS, charges, records
 from dcbudget.ingest.landing import Landed, land, lines_hold
 from dcbudget.ingest.plan import Options, Plan, Reader
 from dcbudget.ingest.source import Source, fingerprint, open_source
+from dcbudget.privacy import Pseudonyms
 
 # What a folder may hold beside data.
 NOT_DATA = (
@@ -116,10 +117,12 @@ def load(
     results = []
     with warehouse.connect(db, write=True, wait_seconds=wait_seconds) as con:
         warehouse.drop_unpublished(con)
+        names = privacy.pseudonyms(con, warehouse.database_path(db))
+        privacy.define_macros(con, names)
         for path in expand(paths):
             on_start(path, con)
             try:
-                result = _load_one(con, path, format_name, options)
+                result = _load_one(con, path, format_name, options, names)
             except (DcbudgetError, duckdb.Error, OSError) as error:
                 status = "refused" if isinstance(error, RefusedFile) else "failed"
                 named = str(error) if isinstance(error, DcbudgetError) else f"{path.name}: {error}".splitlines()[0]
@@ -136,7 +139,9 @@ def _may_be_data(inside: Path) -> bool:
     return not hidden and inside.suffix.lower() not in NOT_DATA and inside.name not in NOT_DATA_NAMES
 
 
-def _load_one(con: duckdb.DuckDBPyConnection, path: Path, name: str | None, options: Options) -> FileResult:
+def _load_one(
+    con: duckdb.DuckDBPyConnection, path: Path, name: str | None, options: Options, names: Pseudonyms
+) -> FileResult:
     if not path.is_file():
         raise UnreadableFile(f"{path}: no such file")
     stat = path.stat()
@@ -155,19 +160,25 @@ def _load_one(con: duckdb.DuckDBPyConnection, path: Path, name: str | None, opti
     table = f"landed.charges_{load_id}" if is_bill else f"landing_{load_id}"
     settle = charges.settle if is_bill else records.settle
     shape = _shape(con, plan.dataset)
+
+    def judge() -> str:
+        if plan.dataset == "project_rules":
+            privacy.cover_rules(con, names, table)
+        return settle(con, plan.dataset, table, load_id, path.name, options)
+
     try:
         landed = land(con, source, plan, table, shape, load_id)
         if is_bill:
             charges.refuse_other_export(con, table, plan.format, path.name, options)
         con.execute("begin")
-        status = settle(con, plan.dataset, table, load_id, path.name, options)
+        status = judge()
         if not lines_hold(con, source, plan, landed):
             con.execute("rollback")
             landed = land(con, source, plan, table, shape, load_id, careful=True)
             con.execute("begin")
-            status = settle(con, plan.dataset, table, load_id, path.name, options)
+            status = judge()
         result = _keep_books(con, path, plan, landed, load_id, status, mark, stat)
-        (charges if is_bill else records).publish(con, plan.dataset, table, load_id)
+        (charges if is_bill else records).publish(con, plan.dataset, table, load_id, names)
         con.execute("commit")
     except BaseException:
         _roll_back(con, table)
@@ -231,7 +242,7 @@ def _keep_books(con, path: Path, plan: Plan, landed: Landed, load_id: int, statu
     if landed.damaged:
         con.executemany(
             "insert into rejects (load_id, file, line, reason, source_row) values (?, ?, ?, ?, ?)",
-            [[load_id, path.name, bad.line, bad.reason, bad.text] for bad in landed.damaged],
+            [[load_id, path.name, bad.line, bad.reason, privacy.masked(bad.text)] for bad in landed.damaged],
         )
     con.execute(f"delete from {table} where x_reject is not null")
     kept = con.execute(f"select count(*) from {table}").fetchone()[0]

@@ -119,6 +119,7 @@ class Options:
     as_of : charges and jobs that begin more than a day later are rejected as lying in the future.
     overlap : "ask" (refuse what is unclear), "replace" or "add", for a billing period that is already loaded.
     mapping : target column -> field of the file, for the generic GPU trace.
+    keep_names : whether names of jobs, which are free text, are kept.
     """
 
     fields: tuple[str, ...] = ()
@@ -126,6 +127,7 @@ class Options:
     as_of: datetime = datetime(9999, 1, 1)
     overlap: str = "ask"
     mapping: dict[str, str] = field(default_factory=dict)
+    keep_names: bool = False
 
 
 @dataclass(frozen=True)

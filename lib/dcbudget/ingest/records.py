@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import duckdb
 
+from dcbudget import privacy
 from dcbudget.ingest import rules
 from dcbudget.ingest.plan import Options
+from dcbudget.privacy import Pseudonyms
 
 
 @dataclass(frozen=True)
@@ -52,9 +54,9 @@ def settle(con: duckdb.DuckDBPyConnection, dataset: str, table: str, load_id: in
     return "replaced" if replaced else "loaded"
 
 
-def publish(con: duckdb.DuckDBPyConnection, dataset: str, table: str, load_id: int) -> None:
-    """Move the records to their table; new rules are applied to all that is loaded."""
-    con.execute(f"insert into {dataset} by name select * exclude (x_reject) from {table}")
+def publish(con: duckdb.DuckDBPyConnection, dataset: str, table: str, load_id: int, names: Pseudonyms) -> None:
+    """Move the records to their table under pseudonyms; new rules are applied to all that is loaded."""
+    con.execute(f"insert into {dataset} by name {privacy.cover(names, dataset, table)}")
     if dataset == "jobs":
         rules.assign_jobs(con, f"x_load_id = {load_id}")
     if dataset == "project_rules":
