@@ -85,11 +85,49 @@ def test_sacct_fields_of_a_job(tmp_path, db):
         ("gres/gpu=4", 4, None),
         ("cpu=4,mem=10G", 0, None),
         ("", 0, None),
+        ("gres/gpu:nvidia_h100_80gb_hbm3=8,gres/gpu=8", 8, "H100"),
     ],
 )
 def test_sacct_gpus(tmp_path, db, tres, gpus, model):
     load_text(tmp_path, db, sacct_text([job(AllocTRES=tres)]))
-    assert ask(db, "select gpus, gpu_model from jobs") == [(gpus, model)]
+    assert ask(db, "select gpus, gpu_model, gpu_slice from jobs") == [(gpus, model, None)]
+
+
+@pytest.mark.parametrize(
+    ("tres", "sevenths", "model", "slices"),
+    [
+        ("gres/gpu:a100_1g.10gb=2,gres/gpu=2", 2, "A100", "1g.10gb"),
+        ("gres/gpu:a100_3g.20gb=1", 3, "A100", "3g.20gb"),
+        ("gres/gpu:a100=1,gres/gpu:a100_3g.20gb=1,gres/gpu=2", 10, "A100", "3g.20gb"),
+        ("gres/gpu:nvidia_a100_2g.10gb=1,gres/gpu:nvidia_a100_1g.5gb=3,gres/gpu=4", 5, "A100", "1g.5gb+2g.10gb"),
+        ("gres/gpu=3,gres/gpu:1g.5gb=1", 15, None, "1g.5gb"),
+        ("gres/gpu:h100_1c.3g.40gb=1", 1, "H100", "1c.3g.40gb"),
+        ("gres/gpu:a30_1g.6gb=2,gres/gpu=2", 3.5, "A30", "1g.6gb"),
+        ("gres/gpu:a100_7g.40gb=1,gres/gpu=1", 7, "A100", "7g.40gb"),
+        ("cpu=4,gres/shard=12", 0, None, "shard"),
+    ],
+)
+def test_sacct_slices_of_a_gpu(tmp_path, db, tres, sevenths, model, slices):
+    """A slice is its part of the seven of a card, of the four of an A30; the plain total counts it as a card."""
+    load_text(tmp_path, db, sacct_text([job(AllocTRES=tres)]))
+    ((gpus, *named),) = ask(db, "select gpus, gpu_model, gpu_slice from jobs")
+    assert gpus == pytest.approx(sevenths / 7, abs=1e-12) and named == [model, slices]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "host"),
+    [
+        ("node[003-010,12]", "node003"),
+        ("gpu-a[1,3-5]-[2-4],login1", "gpu-a1-2"),
+        ("N7.cluster.example", "n7"),
+        ("a1,b2", "a1"),
+        ("None assigned", None),
+        ("", None),
+    ],
+)
+def test_sacct_host_is_the_first_node_and_restarts_are_counted(tmp_path, db, nodes, host):
+    load_text(tmp_path, db, sacct_text([job(NodeList=nodes, Restarts="2")]))
+    assert ask(db, "select host, restarts from jobs") == [(host, 2.0)]
 
 
 @pytest.mark.parametrize(
@@ -276,6 +314,39 @@ def test_gpu_trace_bad_rows(tmp_path, db, row, rejected):
     load_text(tmp_path, db, TRACE + row + "\n" + good + "\n", "gpu_trace", mapping=MAPPING)
     assert rejects(db) == [(3, *rejected)]
     assert job_ids(db) == ["jobs-2", "jobs-4"]
+
+
+ALIBABA = (
+    "name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec,qos,pod_phase,creation_time,deletion_time,scheduled_time"
+    """
+pod-1,12000,16384,1,1000,,LS,Running,0,12537496,0
+pod-2,6000,12288,1,460,V100M16|V100M32,BE,Succeeded,100,3800,200
+pod-3,88000,327680,8,1000,P100|T4,LS,Failed,100,3700,100
+pod-4,1000,1024,0,0,,BE,Pending,140,200,
+pod-5,1000,1024,1,half,,BE,Succeeded,140,200,150
+pod-6,1000,1024,1,500,,BE,Succeeded,soon,200,150
+"""
+)
+
+
+def test_gpu_trace_of_shared_gpus(tmp_path, db):
+    """`gpu_milli` are thousandths of each GPU; a pod that may run on any of several models has none."""
+    result = load_text(tmp_path, db, ALIBABA)
+    assert result.format == "gpu_trace alibaba"
+    assert ask(
+        db,
+        "select job_id, gpus, gpu_slice, gpu_model, cpus, memory_gb, qos, state, epoch(submit_time), epoch(start_time),"
+        " epoch(end_time) from jobs order by job_id",
+    ) == [
+        ("pod-1", 1.0, None, None, 12.0, 16.0, "LS", "RUNNING", 0.0, 0.0, 12537496.0),
+        ("pod-2", 0.46, "460m", "V100", 6.0, 12.0, "BE", "COMPLETED", 100.0, 200.0, 3800.0),
+        ("pod-3", 8.0, None, None, 88.0, 320.0, "LS", "FAILED", 100.0, 100.0, 3700.0),
+        ("pod-4", 0.0, None, None, 1.0, 1.0, "BE", "PENDING", 140.0, None, 200.0),
+    ]
+    assert [(line, column, found) for line, column, found, _ in rejects(db)] == [
+        (6, "gpus", "half"),
+        (7, "submit_time", "soon"),
+    ]
 
 
 def test_gpu_trace_with_an_endless_duration(tmp_path, db):

@@ -109,7 +109,7 @@ def _reader(name: str) -> Reader:
             if column in by_name
         }
         if "gpu_model" in columns:
-            columns["gpu_model"] = Column(f"upper({columns['gpu_model'].sql})")
+            columns["gpu_model"] = Column(f"accelerator_model({columns['gpu_model'].sql})")
         checks = [*rules, CURRENCY_CODE] if "currency" in names else rules
         return Plan(name, dataset, header, columns, Dialect(delimiter), checks, timezone=options.timezone,
                     money=money, currency=currency)  # fmt: skip

@@ -22,7 +22,10 @@ INSTANCES = PROJECT / "data/reference/gpu_instances.csv"
 # What one instance of a SKU holds: what the bill says, else what the provider documents of the instance type.
 GPUS_OF_A_SKU = """
     create or replace temp table gpus_of_a_sku as
-    select details, coalesce(gpus, reference.ref_gpus) as gpus, coalesce(upper(model), reference.ref_model) as gpu_model
+    select
+        details,
+        coalesce(gpus, reference.ref_gpus) as gpus,
+        accelerator_model(coalesce(model, reference.ref_model)) as gpu_model
     from (
         select distinct
             SkuPriceDetails as details,
@@ -64,6 +67,9 @@ def assign_charges(con: duckdb.DuckDBPyConnection, table: str) -> None:
         set x_gpu_model = coalesce(x_gpu_model, sku.gpu_model), x_gpu_hours = coalesce(x_gpu_hours, {GPU_HOURS})
         from gpus_of_a_sku as sku
         where charge.SkuPriceDetails = sku.details""")
+    con.execute(f"""
+        update {table} set x_gpu_model = accelerator_model(x_gpu_model)
+        where x_gpu_model is not null and x_gpu_model is distinct from accelerator_model(x_gpu_model)""")
 
 
 def assign_jobs(con: duckdb.DuckDBPyConnection, where: str = "true") -> None:

@@ -1,6 +1,7 @@
 """Slurm accounting text as `sacct --parsable2` writes it: with or without a header, any delimiter, steps left out."""
 
 import re
+from collections.abc import Callable
 
 from dcbudget.errors import UnreadableFile
 from dcbudget.ingest.jobs import job_rules
@@ -67,7 +68,7 @@ def plan(source: Source, options: Options) -> Plan:
         format="sacct",
         dataset="jobs",
         fields=fields,
-        columns=_columns(field, job_id),
+        columns=job_columns(field, job_id),
         dialect=Dialect(delimiter, header, quoted=False),
         rules=[*_duration_rules(field), *job_rules(options)],
         records=f"not coalesce(contains({job_id}, '.'), false)",
@@ -76,7 +77,9 @@ def plan(source: Source, options: Options) -> Plan:
     )
 
 
-def _columns(field, job_id: str) -> dict[str, Column]:
+def job_columns(field: Callable[..., str], job_id: str) -> dict[str, Column]:
+    """The columns of a job; `field` gives SQL for the first of some sacct fields (in lower case) that is there."""
+
     def time(*names: str) -> Column:
         words = ", ".join(literal(word) for word in NO_TIME)
         return Column(f"case when {field(*names)} not in ({words}) then {field(*names)} end", "time")
@@ -94,7 +97,7 @@ def _columns(field, job_id: str) -> dict[str, Column]:
         "partition": Column(field("partition")),
         "qos": Column(field("qos")),
         "account": Column(field("account")),
-        "user_id": Column(name("user", "uid")),
+        "user_id": Column(name("user", "uid"), "person"),
         "submit_time": time("submit"),
         "start_time": time("start"),
         "end_time": time("end"),
@@ -105,6 +108,7 @@ def _columns(field, job_id: str) -> dict[str, Column]:
         "state": Column(_state(field("state")), required=True),
         "gpus": Column(f"tres_gpus(coalesce({alloc}, {field('allocgres')}, ''))"),
         "gpu_model": Column(f"tres_gpu_model({alloc})"),
+        "gpu_slice": Column(f"tres_gpu_slice({alloc})"),
         "nodes": Column(nodes, "number"),
         "cpus": Column(f"coalesce(tres({alloc}, 'cpu')::varchar, {cpus})", "number"),
         "memory_gb": Column(
@@ -113,6 +117,8 @@ def _columns(field, job_id: str) -> dict[str, Column]:
         ),
         "gpu_utilisation": Column(utilisation),
         "energy_kwh": Column(energy),
+        "restarts": Column(field("restarts", "restartcnt"), "number"),
+        "host": Column(f"first_node({name('nodelist')})", "host"),
     }
 
 

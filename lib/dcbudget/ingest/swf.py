@@ -63,7 +63,7 @@ def plan(source: Source, options: Options) -> Plan:
             "partition": Column(number(16)),
             "qos": Column(number(15)),
             "account": Column(number(13)),
-            "user_id": Column(number(12)),
+            "user_id": Column(number(12), "person"),
             "submit_time": Column(_time(epoch, seconds(2))),
             "start_time": Column(f"case when {seconds(4)} is not null then {_time(epoch, start)} end"),
             "end_time": Column(_time(epoch, f"{start} + {seconds(4)}")),

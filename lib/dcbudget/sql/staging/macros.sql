@@ -72,13 +72,80 @@ create or replace macro slurm_gib(v, cpus, nodes) as
 create or replace macro tres(v, name) as
     try_cast(nullif(regexp_extract(',' || v, ',' || name || '=([\d.]+)', 1), '') as double);
 
--- GPUs of a TRES list: the plain total where it stands, else the sum over kinds; a typed and a plain entry are one GPU.
+-- The first host of a Slurm node list, short and in lower case: node[003-010,12] is node003.
+create or replace macro first_node(v) as
+    nullif(lower(split_part(split_part(regexp_replace(v, '\[([^\],-]+)[^\]]*\]', '\1', 'g'), ',', 1), '.', 1)), '');
+
+-- The part of a card that a MIG profile such as 1g.10gb is: its compute slices of the card's 7, of an A30's or an RTX
+-- PRO 6000's 4; a compute instance 1c.3g.20gb is one slice. null where the name holds no profile.
+-- source: NVIDIA Multi-Instance GPU User Guide, Supported MIG Profiles, docs.nvidia.com/datacenter/tesla/mig-user-guide
+create or replace macro mig_profile(v) as
+    nullif(regexp_extract(lower(v), '(?:^|[^a-z0-9])((?:\d+c\.)?\d+g\.\d+gb(?:[+.]\w+)*)$', 1), '');
+create or replace macro mig_part(v) as
+    regexp_extract(mig_profile(v), '^(\d+)[cg]', 1)::double
+    / case
+        when regexp_matches(upper(v), '(^|[^A-Z0-9])(A30|RTX[ _-]?PRO)') or regexp_matches(mig_profile(v), '(1g\.6|2g\.12|4g\.24)gb')
+            then 4
+        else 7
+    end;
+
+-- One name for a model, however drivers, clusters and clouds write it: NVIDIA A100-SXM4-80GB, a100_1g.10gb and
+-- nvidia-a100-80gb are A100, as the bill has it; sizes of memory and forms of a card are no models. A name that is not
+-- known stays, in upper case and without its vendor. GH100 is the chip of the H100.
+create or replace macro accelerator_words(v) as
+    trim(regexp_replace(
+        regexp_replace(
+            regexp_replace(upper(v), '(^|[^A-Z0-9])(MIG-)?(\d+C\.)?\d+G\.\d+GB([+.]\w+)*$', ''), '[^A-Z0-9]+', ' ', 'g'),
+        '\b(NVIDIA( COM)?|TESLA|GEFORCE|QUADRO|AMD|INSTINCT|INTEL|HABANA|GOOGLE|CLOUD|AWS|XILINX|ALVEO|GPU) ?\b', '', 'g'));
+create or replace macro accelerator_pattern() as
+    '\b(GB[23]00|GH200|[BH][123]00|H800|H20|A[18]00|A40|A30|A16|A10G|A10|A2|L40S|L40|L4|L20|T4G|T4|V100|P100|P40|P4|K80|M60|MI\d{3}[AXP]?)(L|S|X|M\d+)?(SXM\d?|PCIE|NVL)?(\d+GB?)?\b';
+create or replace macro accelerator_model(v) as
+    nullif(case
+        when regexp_matches(accelerator_words(v), '\bGH100\b') then 'H100'
+        when regexp_matches(accelerator_words(v), accelerator_pattern())
+            then regexp_extract(accelerator_words(v), accelerator_pattern(), 1)
+        when regexp_matches(accelerator_words(v), '\bRTX ?PRO ?6000') then 'RTX PRO 6000'
+        when regexp_matches(accelerator_words(v), '\b6000 ?ADA') then 'RTX 6000 ADA'
+        when regexp_matches(accelerator_words(v), '^(RTX ?)?A[456][05]00$')
+            then 'RTX ' || regexp_extract(accelerator_words(v), 'A\d{4}')
+        when regexp_matches(accelerator_words(v), '\b[GR]TX ?\d{4}')
+            then trim(regexp_replace(accelerator_words(v), '^.*\b([GR]TX) ?(\d{4}) ?(TI|SUPER)?.*$', '\1 \2 \3'))
+        when regexp_matches(accelerator_words(v), '^(TPU ?)?V5 ?(E|LITE)') then 'TPU V5E'
+        when regexp_matches(accelerator_words(v), '^TPU ?V\d')
+            then 'TPU ' || regexp_extract(accelerator_words(v), 'V\d+[EP]?')
+        when regexp_matches(accelerator_words(v), '^(GAUDI|TRAINIUM|INFERENTIA) ?\d?\b')
+            then rtrim(regexp_replace(accelerator_words(v), '^(GAUDI|TRAINIUM|INFERENTIA) ?(\d?).*$', '\1\2'), '1')
+        when regexp_matches(accelerator_words(v), '^U\d{2,3}[A-Z]?$') then 'ALVEO ' || accelerator_words(v)
+        else accelerator_words(v)
+    end, '');
+
+-- GPUs of a TRES list. A typed and a plain entry are one GPU; where typed entries are slices of a card, which the plain
+-- total counts as if they were cards, each is the part of a card that it is. What part of a GPU a gres/shard is,
+-- stands in the cluster's configuration and in no log: shards count as no GPU.
+-- source: slurm.schedmd.com/gres.html
+create or replace macro tres_gpu_kinds(v) as
+    list_transform(
+        regexp_extract_all(v, 'gres/gpu:[^=,]+=\d+'),
+        lambda e: {'name': regexp_extract(e, 'gpu:([^=]+)=', 1), 'n': regexp_extract(e, '=(\d+)$', 1)::double});
 create or replace macro tres_gpus(v) as
-    coalesce(
-        tres(v, 'gres/gpu'),
-        list_sum(list_transform(regexp_extract_all(v, 'gres/gpu:[^=,]+=(\d+)', 1), lambda n: n::double)),
-        0
-    );
+    case
+        when len(list_filter(tres_gpu_kinds(v), lambda k: mig_profile(k.name) is not null)) > 0 then
+            list_sum(list_transform(tres_gpu_kinds(v), lambda k: coalesce(k.n * mig_part(k.name), 0)))
+            + greatest(
+                coalesce(
+                    tres(v, 'gres/gpu')
+                    - list_sum(list_transform(tres_gpu_kinds(v), lambda k: case when mig_profile(k.name) is null then 0 else k.n end)),
+                    0),
+                list_sum(list_transform(tres_gpu_kinds(v), lambda k: case when mig_profile(k.name) is null then k.n else 0 end)))
+        else coalesce(tres(v, 'gres/gpu'), list_sum(list_transform(tres_gpu_kinds(v), lambda k: k.n)), 0)
+    end;
 
 create or replace macro tres_gpu_model(v) as
-    upper(nullif(regexp_extract(v, 'gres/gpu:([^=,]+)=', 1), ''));
+    accelerator_model(nullif(regexp_extract(v, 'gres/gpu:([^=,]+)=', 1), ''));
+
+-- The slices of cards in a TRES list by name, such as 1g.10gb or 1g.5gb+2g.10gb; shard where GPUs are shared.
+create or replace macro tres_gpu_slice(v) as
+    coalesce(
+        nullif(array_to_string(list_sort(list_distinct(list_filter(
+            list_transform(tres_gpu_kinds(v), lambda k: mig_profile(k.name)), lambda s: s is not null))), '+'), ''),
+        case when coalesce(tres(v, 'gres/shard'), 0) > 0 or regexp_matches(v, 'gres/shard:[^=,]+=[1-9]') then 'shard' end);
