@@ -1,6 +1,6 @@
 """What comes in: one file a format, over one landing that counts, types and rejects."""
 
-from dcbudget.ingest import aws_cur, azure, ecb, focus, gcp, gpu_trace, layouts, oci, sacct, swf
+from dcbudget.ingest import aws_cur, azure, ecb, focus, gcp, gpu_trace, layouts, oci, sacct, sacct_json, swf
 
 # In the order in which a file is tried.
 READERS = (
@@ -14,4 +14,5 @@ READERS = (
     gpu_trace.READER,
     swf.READER,
     sacct.READER,
+    sacct_json.READER,
 )

@@ -93,6 +93,7 @@ def job_columns(field: Callable[..., str], job_id: str) -> dict[str, Column]:
     utilisation = f"tres({field('tresusageinave', 'tresusageintot')}, 'gres/gpuutil') / 100"
     return {
         "job_id": Column(job_id, required=True),
+        "job_name": Column(field("jobname")),
         "cluster": Column(f"coalesce({field('cluster')}, '')"),
         "partition": Column(field("partition")),
         "qos": Column(field("qos")),
