@@ -1,6 +1,6 @@
 """What comes in: one file a format, over one landing that counts, types and rejects."""
 
-from dcbudget.ingest import aws_cur, azure, ecb, focus, gcp, gpu_trace, layouts, oci, sacct, sacct_json, swf
+from dcbudget.ingest import aws_cur, azure, ecb, focus, gcp, gpu_trace, kubernetes, layouts, oci, sacct, sacct_json, swf
 
 # In the order in which a file is tried.
 READERS = (
@@ -11,6 +11,7 @@ READERS = (
     oci.READER,
     *layouts.READERS,
     ecb.READER,
+    *kubernetes.READERS,
     gpu_trace.READER,
     swf.READER,
     sacct.READER,
