@@ -52,12 +52,13 @@ def load(
     mapping: Annotated[list[str] | None, typer.Option("--map", help="GPU trace: target=column, repeatable.")] = None,
     as_of: Annotated[str | None, typer.Option(help="Rows that begin later are rejected; default today.")] = None,
     keep_names: Annotated[bool, typer.Option("--keep-names", help="Keep job names, which may name people.")] = False,
+    currency: Annotated[str, typer.Option(help="Currency of amounts that name none (OpenCost), such as EUR.")] = "USD",
 ) -> None:
     """Load billing exports, job logs, fleet, budget, prices, rules and run logs."""
     from dcbudget.ingest.load import load as load_files
     from dcbudget.progress import load_progress
 
-    options = _options(fields, timezone, overlap, mapping or [], as_of, keep_names)
+    options = _options(fields, timezone, overlap, mapping or [], as_of, keep_names, currency)
     with load_progress(paths, shown=not as_json and sys.stderr.isatty()) as (on_start, on_result):
         results = load_files(
             paths, db, format_name=format_name, options=options, on_start=on_start, on_result=on_result
@@ -174,11 +175,21 @@ def main() -> None:
         sys.exit(1)
 
 
-def _options(fields: str, timezone: str, overlap: str, mapping: list[str], as_of: str | None, keep_names: bool):
+def _options(
+    fields: str,
+    timezone: str,
+    overlap: str,
+    mapping: list[str],
+    as_of: str | None,
+    keep_names: bool,
+    currency: str,
+):
     from zoneinfo import available_timezones
 
     from dcbudget.ingest.plan import Options
 
+    if not (len(currency) == 3 and currency.isascii() and currency.isalpha() and currency.isupper()):
+        raise DcbudgetError(f"--currency must be a code such as EUR, not {currency!r}")
     if overlap not in ("ask", "replace", "add"):
         raise DcbudgetError(f"--overlap must be ask, replace or add, not {overlap!r}")
     if timezone not in available_timezones():
@@ -194,6 +205,7 @@ def _options(fields: str, timezone: str, overlap: str, mapping: list[str], as_of
         timezone=timezone,
         as_of=day,
         overlap=overlap,
+        currency=currency,
         mapping=dict(pair.split("=", 1) for pair in mapping),
         keep_names=keep_names,
     )

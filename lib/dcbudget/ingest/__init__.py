@@ -1,6 +1,20 @@
 """What comes in: one file a format, over one landing that counts, types and rejects."""
 
-from dcbudget.ingest import aws_cur, azure, ecb, focus, gcp, gpu_trace, kubernetes, layouts, oci, sacct, sacct_json, swf
+from dcbudget.ingest import (
+    aws_cur,
+    azure,
+    ecb,
+    focus,
+    gcp,
+    gpu_trace,
+    kubernetes,
+    layouts,
+    oci,
+    opencost,
+    sacct,
+    sacct_json,
+    swf,
+)
 
 # In the order in which a file is tried.
 READERS = (
@@ -9,6 +23,7 @@ READERS = (
     azure.READER,
     gcp.READER,
     oci.READER,
+    *opencost.READERS,
     *layouts.READERS,
     ecb.READER,
     *kubernetes.READERS,

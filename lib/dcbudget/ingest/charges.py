@@ -13,6 +13,10 @@ SCOPE_SQL = (
     "coalesce(ProviderName, '') as provider, coalesce(BillingAccountId, '') as account,"
     " BillingPeriodStart as billing_period"
 )
+# What workloads of a cluster cost is told without the cloud's provider and account: it may be the usage of any bill.
+ANY_BILL = "opencost_allocation"
+# A cloud's bill that need not name the account.
+ANY_ACCOUNT = "opencost_cloud"
 # The kind of an export: its format without the version.
 KIND = "regexp_replace({}, ' [0-9.]+$', '')"
 # What makes a charge the same charge in two exports, its amounts apart.
@@ -64,7 +68,8 @@ def settle(con: duckdb.DuckDBPyConnection, dataset: str, table: str, load_id: in
 
 
 def refuse_other_export(con: duckdb.DuckDBPyConnection, table: str, form: str, file: str, options: Options) -> None:
-    """Two exports of the same usage must not add up: actual and amortised costs, a cloud's own format and FOCUS.
+    """Two exports of the same usage must not add up: actual and amortised costs, a cloud's own format and FOCUS, what
+    OpenCost reckons for a cluster and any bill of the month.
 
     Raises
     ------
@@ -78,20 +83,22 @@ def refuse_other_export(con: duckdb.DuckDBPyConnection, table: str, form: str, f
         from load_scopes as o
         join loads using (load_id)
         join (select distinct {SCOPE_SQL} from {table} where x_reject is null) as n
-            on n.provider = o.provider
-            and date_trunc('month', n.billing_period) = date_trunc('month', o.billing_period)
-            -- FOCUS has Azure's accounts as paths
-            and lower(regexp_extract(n.account, '[^/]*$')) = lower(regexp_extract(o.account, '[^/]*$'))
+            on date_trunc('month', n.billing_period) = date_trunc('month', o.billing_period)
+            and ('{ANY_BILL}' in (loads.format, ?) or n.provider = o.provider and (
+                '{ANY_ACCOUNT}' in (loads.format, ?)
+                -- FOCUS has Azure's accounts as paths
+                or lower(regexp_extract(n.account, '[^/]*$')) = lower(regexp_extract(o.account, '[^/]*$'))))
         where {KIND.format("loads.format")} <> {KIND.format("?")}
-            and (? = 'ask' or n.account <> o.account or n.billing_period <> o.billing_period)
+            and (? = 'ask' or (n.provider, n.account, n.billing_period) <> (o.provider, o.account, o.billing_period))
         order by all""",
-        [form, options.overlap],
+        [form, form, form, options.overlap],
     ).fetchone()
     if found:
         provider, account, month, other, other_file = found
+        choice = "--overlap add" if ANY_BILL in (form, other) else "--overlap replace or --overlap add"
         raise RefusedFile(
             f"{file}: {provider} account {account}, {month:%Y-%m}, is loaded already from {other_file} ({other}), and"
-            f" this file ({form}) tells of the same usage; say --overlap replace or --overlap add"
+            f" this file ({form}) tells of the same usage; say {choice}"
         )
 
 

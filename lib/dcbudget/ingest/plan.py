@@ -120,6 +120,7 @@ class Options:
     overlap : "ask" (refuse what is unclear), "replace" or "add", for a billing period that is already loaded.
     mapping : target column -> field of the file, for the generic GPU trace.
     keep_names : whether names of jobs, which are free text, are kept.
+    currency : of amounts for which a format tells none, a code such as USD.
     """
 
     fields: tuple[str, ...] = ()
@@ -128,6 +129,7 @@ class Options:
     overlap: str = "ask"
     mapping: dict[str, str] = field(default_factory=dict)
     keep_names: bool = False
+    currency: str = "USD"
 
 
 @dataclass(frozen=True)
