@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # pandas takes longer to import than a load that finds nothin
 _BESIDE = Path(__file__).resolve().parents[2]
 PROJECT = _BESIDE if (_BESIDE / "notebooks").is_dir() else Path()
 DEFAULT_DATABASE = PROJECT / "data/private/budget.duckdb"
+# What is known of accelerators, a table of every database.
+ACCELERATORS = PROJECT / "data/reference/accelerators.csv"
 WAIT_SECONDS = 60.0
 TELL_SECONDS = 2.0
 # Order matters: later views stand on earlier ones.
@@ -196,7 +198,9 @@ def _holder(error: str) -> str:
 
 
 def _schema_hash() -> str:
-    return _hash(text for folder in ("tables", "staging", "marts") for text in sql(folder).values())
+    """Of all that `_prepare` makes."""
+    known = [ACCELERATORS.read_text(encoding="utf-8")] if ACCELERATORS.exists() else []
+    return _hash([*known, *(text for folder in ("tables", "staging", "marts") for text in sql(folder).values())])
 
 
 def _hash(texts: Iterable[str]) -> str:
@@ -226,6 +230,9 @@ def _prepare(con: duckdb.DuckDBPyConnection) -> None:
     for name, statement in sql("tables").items():
         if name not in existing and f"{name}_none" not in existing:
             con.execute(statement)
+    con.execute("delete from accelerators")
+    if ACCELERATORS.exists():
+        con.execute("insert into accelerators by name from read_csv(?)", [str(ACCELERATORS)])
     con.execute(sql("staging")["macros"])
     refresh_charges(con)
     for name in STAGING:

@@ -105,7 +105,7 @@ create or replace macro accelerator_model(v) as
         when regexp_matches(accelerator_words(v), accelerator_pattern())
             then regexp_extract(accelerator_words(v), accelerator_pattern(), 1)
         when regexp_matches(accelerator_words(v), '\bRTX ?PRO ?6000') then 'RTX PRO 6000'
-        when regexp_matches(accelerator_words(v), '\b6000 ?ADA') then 'RTX 6000 ADA'
+        when regexp_matches(accelerator_words(v), '(\b|RTX)6000 ?ADA') then 'RTX 6000 ADA'
         when regexp_matches(accelerator_words(v), '^(RTX ?)?A[456][05]00$')
             then 'RTX ' || regexp_extract(accelerator_words(v), 'A\d{4}')
         when regexp_matches(accelerator_words(v), '\b[GR]TX ?\d{4}')
