@@ -74,7 +74,8 @@ create or replace macro tres(v, name) as
 
 -- The first host of a Slurm node list, short and in lower case: node[003-010,12] is node003.
 create or replace macro first_node(v) as
-    nullif(lower(split_part(split_part(regexp_replace(v, '\[([^\],-]+)[^\]]*\]', '\1', 'g'), ',', 1), '.', 1)), '');
+    nullif(lower(split_part(split_part(
+        case when contains(v, '[') then regexp_replace(v, '\[([^\],-]+)[^\]]*\]', '\1', 'g') else v end, ',', 1), '.', 1)), '');
 
 -- The part of a card that a MIG profile such as 1g.10gb is: its compute slices of the card's 7, of an A30's or an RTX
 -- PRO 6000's 4; a compute instance 1c.3g.20gb is one slice. null where the name holds no profile.
@@ -101,6 +102,7 @@ create or replace macro accelerator_pattern() as
     '\b(GB[23]00|GH200|[BH][123]00|H800|H20|A[18]00|A40|A30|A16|A10G|A10|A2|L40S|L40|L4|L20|T4G|T4|V100|P100|P40|P4|K80|M60|MI\d{3}[AXP]?)(L|S|X|M\d+)?(SXM\d?|PCIE|NVL)?(\d+GB?)?\b';
 create or replace macro accelerator_model(v) as
     nullif(case
+        when upper(v) in ('A100', 'H100', 'H200', 'B200', 'V100', 'T4', 'L4', 'L40S', 'A10G') then upper(v)
         when regexp_matches(accelerator_words(v), '\bGH100\b') then 'H100'
         when regexp_matches(accelerator_words(v), accelerator_pattern())
             then regexp_extract(accelerator_words(v), accelerator_pattern(), 1)
@@ -129,7 +131,8 @@ create or replace macro tres_gpu_kinds(v) as
         lambda e: {'name': regexp_extract(e, 'gpu:([^=]+)=', 1), 'n': regexp_extract(e, '=(\d+)$', 1)::double});
 create or replace macro tres_gpus(v) as
     case
-        when len(list_filter(tres_gpu_kinds(v), lambda k: mig_profile(k.name) is not null)) > 0 then
+        when not contains(v, 'gres/gpu') then 0
+        when contains(lower(v), 'gb') and len(list_filter(tres_gpu_kinds(v), lambda k: mig_profile(k.name) is not null)) > 0 then
             list_sum(list_transform(tres_gpu_kinds(v), lambda k: coalesce(k.n * mig_part(k.name), 0)))
             + greatest(
                 coalesce(
@@ -145,7 +148,9 @@ create or replace macro tres_gpu_model(v) as
 
 -- The slices of cards in a TRES list by name, such as 1g.10gb or 1g.5gb+2g.10gb; shard where GPUs are shared.
 create or replace macro tres_gpu_slice(v) as
-    coalesce(
-        nullif(array_to_string(list_sort(list_distinct(list_filter(
-            list_transform(tres_gpu_kinds(v), lambda k: mig_profile(k.name)), lambda s: s is not null))), '+'), ''),
-        case when coalesce(tres(v, 'gres/shard'), 0) > 0 or regexp_matches(v, 'gres/shard:[^=,]+=[1-9]') then 'shard' end);
+    case
+        when contains(lower(v), 'gb=') or contains(lower(v), 'gb+') or contains(lower(v), 'gb.') then
+            nullif(array_to_string(list_sort(list_distinct(list_filter(
+                list_transform(tres_gpu_kinds(v), lambda k: mig_profile(k.name)), lambda s: s is not null))), '+'), '')
+        when regexp_matches(v, 'gres/shard(:[^=,]+)?=[1-9]') then 'shard'
+    end;
