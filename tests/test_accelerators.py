@@ -10,6 +10,7 @@ from dcbudget import warehouse
 from dcbudget.warehouse import ACCELERATORS, PROJECT
 from focus_rows import ask, empty_database, load_one, write_focus
 from focus_rows import charge as focus_charge
+from tiny import FLEET, write
 
 ALIASES = {
     "A100": ("A100-SXM4-80GB", "NVIDIA A100 80GB PCIe", "nvidia-a100-80gb", "a100_1g.10gb", "A100X", "a100-40gb"),
@@ -95,7 +96,9 @@ def test_figures_are_dense_and_rise_as_precision_falls(con):
     assert con.execute(known, ["TPU V5E"]).fetchone() == (197, 16, None)
 
 
-def test_jobs_and_charges_join_by_the_model(tmp_path, db):
+def test_jobs_charges_and_the_fleet_join_by_the_model(tmp_path, db):
+    load_one(write(tmp_path / "fleet.csv", [FLEET | {"gpu_model": "NVIDIA H100 80GB HBM3"}]), db)
+    assert ask(db, "select gpu_model from fleet") == [("H100",)]
     jobs = "JobID|State|Submit|Start|End|Elapsed|AllocTRES\n1|COMPLETED|2026-05-01T00:00:00|2026-05-01T00:00:00|"
     (tmp_path / "jobs.txt").write_text(jobs + "2026-05-01T01:00:00|01:00:00|gres/gpu:nvidia_h100_80gb_hbm3=8\n")
     load_one(tmp_path / "jobs.txt", db)
@@ -106,5 +109,6 @@ def test_jobs_and_charges_join_by_the_model(tmp_path, db):
     assert ask(
         db,
         "select gpu_model, count(distinct jobs.job_id), count(distinct charges.ResourceId), any_value(bf16_tflops)"
-        " from accelerators join jobs using (gpu_model) join charges on x_gpu_model = gpu_model where usual group by 1",
+        " from accelerators join jobs using (gpu_model) join charges on x_gpu_model = gpu_model"
+        " where usual and ProviderName <> 'Owned' group by 1",
     ) == [("H100", 1, 2, 989.4)]

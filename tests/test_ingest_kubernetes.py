@@ -112,6 +112,7 @@ def test_a_pod_on_several_models_or_nodes_is_several_jobs(tmp_path, db):
         (on_gpu(1, mig_profile="half"), ("gpu_slice", "half", "not a profile such as 1g.10gb")),
         (on_gpu(1, pod=""), ("job_id", None, "is empty")),
         (on_gpu(1, interval_end=""), ("end_time", None, "is empty")),
+        (on_gpu(1, interval_end="later"), ("end_time", "later", "not a time such as 2026-05-01T00:00:00Z")),
         (on_gpu(0), ("gpu_uuid", None, "the same GPU and interval as line 2")),
     ],
 )

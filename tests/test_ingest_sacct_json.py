@@ -148,6 +148,7 @@ FIELDS = [
     ({"tres": {"allocated": tres(gpu=1, energy=360_000)}}, "energy_kwh", 0.1),
     ({"tres": {"allocated": tres(cpu=4)}}, "gpus", 0.0),
     ({"tres": {"allocated": []}, "required": {"CPUs": 4, "memory_per_cpu": number(2048)}}, "memory_gb", 8.0),
+    ({"tres": {"allocated": []}}, "memory_gb", 64.0),
     ({"steps": []}, "gpu_utilisation", None),
     ({"steps": None}, "energy_kwh", None),
     ({"nodes": "None assigned"}, "host", None),

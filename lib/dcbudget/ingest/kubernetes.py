@@ -76,13 +76,14 @@ def plan_pods(source: Source, options: Options) -> Plan:
 def _columns(field) -> dict[str, Column]:
     """What both files tell; an interval ends with its last second (00:59:59), a job when that is over."""
     start, end = _time(field("interval_start")), _time(field("interval_end"))
+    over = f"date_trunc('second', to_utc({end}, 'UTC')) + interval 1 second"
     return {
         "job_id": Column(f"{field('namespace')} || '/' || {field('pod')}", required=True),
         "cluster": Column("''"),
         "account": Column(field("namespace")),
         "submit_time": Column(start, "time", required=True),
         "start_time": Column(start, "time"),
-        "end_time": Column(f"date_trunc('second', to_utc({end}, 'UTC')) + interval 1 second", "typed", required=True),
+        "end_time": Column(f"coalesce(({over})::varchar, {end})", "time", required=True),
         "nodes": Column("1"),
         "host": Column(f"lower(split_part({field('node')}, '.', 1))", "host"),
     }

@@ -25,7 +25,7 @@ GPUS_OF_A_SKU = """
     select
         details,
         coalesce(gpus, reference.ref_gpus) as gpus,
-        accelerator_model(coalesce(model, reference.ref_model)) as gpu_model
+        coalesce(model, reference.ref_model) as gpu_model
     from (
         select distinct
             SkuPriceDetails as details,

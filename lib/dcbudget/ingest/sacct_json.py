@@ -244,13 +244,12 @@ def _state(state: dict | list | str) -> str | None:
 
 
 def _tres(entries: list[dict] | None) -> str | None:
-    """A TRES list as sacct prints it: cpu=4,mem=40960M,gres/gpu:a100=2."""
+    """A TRES list as sacct prints it, memory in megabytes: cpu=4,mem=40960,gres/gpu:a100=2."""
     printed = []
     for entry in entries or ():
         kind, name, count = entry["type"], entry.get("name"), _number(entry["count"])
         if count is not None:
-            unit = "M" if kind == "mem" else ""
-            printed.append(f"{kind}/{name}={count}" if name else f"{kind}={count}{unit}")
+            printed.append(f"{kind}/{name}={count}" if name else f"{kind}={count}")
     return ",".join(printed) or None
 
 
