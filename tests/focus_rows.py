@@ -2,13 +2,14 @@
 
 import csv
 import io
+import re
 import shutil
 import tempfile
 from decimal import Decimal, localcontext
 from functools import cache
 from pathlib import Path
 
-from dcbudget import warehouse
+from dcbudget import privacy, warehouse
 from dcbudget.ingest.load import FileResult, load
 from dcbudget.ingest.plan import Options
 
@@ -70,10 +71,11 @@ def write_focus(path: Path, rows: list[dict[str, str]], delimiter: str = ",") ->
 
 @cache
 def empty_database() -> tuple[Path, tempfile.TemporaryDirectory]:
-    """A database without a row, and the folder that it is in; a copy of it is made sooner than a new one."""
+    """A database without a row or a key, and its folder; a copy of it is made sooner than a new one."""
     folder = tempfile.TemporaryDirectory(prefix="dcbudget-")
     path = Path(folder.name) / "empty.duckdb"
-    load([], path)
+    with warehouse.connect(path, write=True):
+        pass
     return path, folder
 
 
@@ -91,6 +93,17 @@ def ask(db: Path, statement: str) -> list[tuple]:
 def rejects(db: Path) -> list[tuple]:
     """(line, column, found, reason) of every rejected row."""
     return ask(db, "select line, column_name, found, reason from rejects order by load_id, line")
+
+
+def pseudonym(db: Path, kind: str, name: str | None) -> str | None:
+    """What stands in a database for a user ("u") or a host ("h")."""
+    with warehouse.connect(db, write=True) as con:
+        return name and privacy.pseudonyms(con, db).of(kind, name)
+
+
+def masked(found: str | None) -> str | None:
+    """What a reject of a job log shows of a text."""
+    return found and re.sub("[a-zA-Z]", "x", found)
 
 
 def held(db: Path) -> set[str]:

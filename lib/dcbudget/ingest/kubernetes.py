@@ -91,7 +91,9 @@ def _columns(field) -> dict[str, Column]:
 
 def _plan(name: str, header: list[str], delimiter: str, columns: dict, rules: list, options: Options, fold) -> Plan:
     rules = [*rules, *job_rules(options)]
-    return Plan(name, "jobs", header, columns, Dialect(delimiter), rules, finish=(*fold, *_SETTLE))
+    pod = "regexp_extract(job_id, '^[^/]*/([^/]*)', 1)" if options.keep_names else "null"
+    finish = (*fold, f"update {{table}} set job_name = {pod}", *_SETTLE)
+    return Plan(name, "jobs", header, columns, Dialect(delimiter), rules, finish=finish)
 
 
 def _time(field: str) -> str:
@@ -158,19 +160,19 @@ _FOLD_GPUS = (
         gpu_slice = nullif(array_to_string(list_sort(list_distinct(p.slices)), '+'), '')
     from presences as p where t.rowid = p.row_id and p.row_id = p.first_row""",
     _SKIP_FOLDED,
-    # a pod on GPUs of several models, or on several nodes, is several jobs: all but the first are named for theirs
+    # a pod on GPUs of several models, or on several nodes, is several jobs: all but the first are named for the model,
+    # those of a further node by its number
     """
     update {table} as t set job_id = job_id || '/' || named.other
     from (
-        select rowid as row_id, concat_ws('/', case when other_host then host end, case when other_model
+        select rowid as row_id, concat_ws('/', case when nth_host > 1 then nth_host end, case when other_model
             then coalesce(gpu_model, 'GPU') end) as other
         from (
-            select rowid, host, gpu_model, host <> first(host) over pod as other_host,
-                gpu_model is distinct from first(gpu_model) over pod as other_model
-            from {table} where x_reject is null
-            window pod as (partition by job_id, start_time order by host, gpu_model
-                rows between unbounded preceding and unbounded following))
-        where other_host or other_model
+            select rowid, gpu_model, dense_rank() over (partition by job_id, start_time order by host) as nth_host,
+                gpu_model is distinct from first(gpu_model) over (partition by job_id, start_time
+                    order by host, gpu_model rows between unbounded preceding and unbounded following) as other_model
+            from {table} where x_reject is null)
+        where nth_host > 1 or other_model
     ) named where t.rowid = named.row_id""",
     """
     update {table} as t set cpus = old.cpus, memory_gb = old.memory_gb
@@ -196,7 +198,6 @@ _FOLD_PODS = (
         and old.submit_time = t.submit_time""",
 )
 _SETTLE = (
-    "update {table} set job_name = regexp_extract(job_id, '^[^/]*/([^/]*)', 1)",
     # a file that begins within a loaded job would count its hours twice
     """
     update {table} as t set x_reject = json_object('column', 'interval_start', 'found', t.start_time::varchar,

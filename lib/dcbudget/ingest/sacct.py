@@ -68,7 +68,7 @@ def plan(source: Source, options: Options) -> Plan:
         format="sacct",
         dataset="jobs",
         fields=fields,
-        columns=job_columns(field, job_id),
+        columns=job_columns(field, job_id, options.keep_names),
         dialect=Dialect(delimiter, header, quoted=False),
         rules=[*_duration_rules(field), *job_rules(options)],
         records=f"not coalesce(contains({job_id}, '.'), false)",
@@ -77,7 +77,7 @@ def plan(source: Source, options: Options) -> Plan:
     )
 
 
-def job_columns(field: Callable[..., str], job_id: str) -> dict[str, Column]:
+def job_columns(field: Callable[..., str], job_id: str, keep_names: bool) -> dict[str, Column]:
     """The columns of a job; `field` gives SQL for the first of some sacct fields (in lower case) that is there."""
 
     def time(*names: str) -> Column:
@@ -93,7 +93,7 @@ def job_columns(field: Callable[..., str], job_id: str) -> dict[str, Column]:
     utilisation = f"tres({field('tresusageinave', 'tresusageintot')}, 'gres/gpuutil') / 100"
     return {
         "job_id": Column(job_id, required=True),
-        "job_name": Column(field("jobname")),
+        "job_name": Column(field("jobname") if keep_names else "null"),
         "cluster": Column(f"coalesce({field('cluster')}, '')"),
         "partition": Column(field("partition")),
         "qos": Column(field("qos")),

@@ -54,7 +54,7 @@ def plan(source: Source, options: Options) -> Plan:
         format="sacct_json",
         dataset="jobs",
         fields=list(FIELDS),
-        columns=job_columns(field, ref("jobid")),
+        columns=job_columns(field, ref("jobid"), options.keep_names),
         rules=job_rules(options),
         finish=(_UTILISATION_OF_A_GPU,),
         convert=convert,
@@ -71,8 +71,10 @@ def convert(source: Source) -> Records:
             yield number, _fields(job)
         except KeyError as error:
             yield BadRecord(number, f"a job without {error}", json.dumps(job)[:SHOWN])
-        except (AttributeError, TypeError, ValueError, OverflowError) as error:
-            yield BadRecord(number, f"no job of Slurm: {error}", json.dumps(job)[:SHOWN])
+        except (AttributeError, TypeError):
+            yield BadRecord(number, "no job of Slurm: a part is not what it should be", json.dumps(job)[:SHOWN])
+        except (ValueError, OverflowError):
+            yield BadRecord(number, "no job of Slurm: a number or time is none", json.dumps(job)[:SHOWN])
 
 
 def elements(source: Source) -> Iterator[dict | str]:
@@ -222,7 +224,7 @@ def _number(value: object) -> int | float | None:
     if value is None or value == "" or value in NO_NUMBER:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{value!r} is no number")
+        raise ValueError("no number")
     return value
 
 
