@@ -1,4 +1,4 @@
-"""The workbook's own plain CSV or Parquet layouts: fleet ledger, budget, price list, project rules, run metrics.
+"""The workbook's own plain CSV or Parquet layouts: fleet ledger, budget, price list and project rules.
 
 A file of such a layout has the table's column names as its header, in any order; columns that are not required
 may be left out.
@@ -8,7 +8,7 @@ from dcbudget.errors import UnreadableFile
 from dcbudget.ingest.plan import Column, Dialect, Options, Plan, Reader, Rule, ref
 from dcbudget.ingest.source import Source
 
-TEXT, MONEY, NUMBER, INTEGER, TIME, DAY = "text", "money", "number", "integer", "time", "day"
+TEXT, MONEY, NUMBER, INTEGER, DAY = "text", "money", "number", "integer", "day"
 
 # layout -> (table, what it is, required columns, other columns, rules, money, currency)
 LAYOUTS: dict[str, tuple] = {
@@ -72,14 +72,6 @@ LAYOUTS: dict[str, tuple] = {
         {"assign": TEXT, "field": TEXT, "pattern": TEXT, "value": TEXT},
         {},
         [Rule("assign", "assign not in ('project', 'cluster')", "must be project or cluster", "assign")],
-        None, None,
-    ),
-    "run_metrics": (
-        "run_metrics",
-        "Training-run log in long form: one value of one metric at one step",
-        {"run_id": TEXT, "metric": TEXT, "value": NUMBER},
-        {"job_id": TEXT, "project": TEXT, "model": TEXT, "step": INTEGER, "time": TIME},
-        [],
         None, None,
     ),
 }  # fmt: skip
