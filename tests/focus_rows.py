@@ -70,10 +70,11 @@ def write_focus(path: Path, rows: list[dict[str, str]], delimiter: str = ",") ->
 
 @cache
 def empty_database() -> tuple[Path, tempfile.TemporaryDirectory]:
-    """A database without a row, and the folder that it is in; a copy of it is made sooner than a new one."""
+    """A database without a row or a key, and its folder; a copy of it is made sooner than a new one."""
     folder = tempfile.TemporaryDirectory(prefix="dcbudget-")
     path = Path(folder.name) / "empty.duckdb"
-    load([], path)
+    with warehouse.connect(path, write=True):
+        pass
     return path, folder
 
 

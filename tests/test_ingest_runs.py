@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from dcbudget import warehouse
+from dcbudget import privacy, warehouse
 from dcbudget.ingest import tensorboard
 from dcbudget.ingest.load import load
 from focus_rows import ask, assert_conserved, load_one, rejects
@@ -24,6 +24,11 @@ def load_sound(path: Path, db: Path, format_name: str | None = None, **options):
     assert (result.status, result.rows_rejected) == ("loaded", 0), (result.message, rejects(db))
     assert_conserved(result, db)
     return result
+
+
+def pseudonym(db: Path, host: str) -> str:
+    with warehouse.connect(db, write=True) as con:
+        return privacy.pseudonyms(con, db).of("h", host)
 
 
 def values(db: Path, metric: str) -> list[tuple]:
@@ -198,7 +203,7 @@ def test_tensorboard(tmp_path, db):
         [(1, 0.5)], [(3, float(1 << 40))], [(4, 0.5)], [(4, 300.0)]
     ]  # fmt: skip
     assert ask(db, "select distinct run_id, host, min(time) over () from run_metrics") == [
-        ("big-run/train", "gpu07", datetime(2023, 11, 14, 22, 13, 21))
+        ("big-run/train", pseudonym(db, "gpu07"), datetime(2023, 11, 14, 22, 13, 21))
     ]
 
 
@@ -304,7 +309,8 @@ def test_mlruns_folder(tmp_path, db):
         "../models/m-1/meta.yaml": "artifact_location: x\ncreation_timestamp: 1700000000000\nmodel_id: m-1\n",
         "../models/m-1/metrics/loss": "1700000010000 9.5 1 c3\n",
         "meta.yaml": "artifact_uri: mlruns/0/c3/artifacts\nend_time: 1700000060000\nexperiment_id: '0'\n"
-                     "lifecycle_stage: active\nrun_id: c3\nrun_name: third\nstart_time: 1700000000000\nstatus: 4\nuser_id: alice\n",
+                     "lifecycle_stage: active\n"
+                     "run_id: c3\nrun_name: third\nstart_time: 1700000000000\nstatus: 4\nuser_id: alice\n",
         "metrics/loss": "1700000010000 2.5 1\n1700000020000 nan 2\nwhat\n",
         "metrics/val/accuracy": "1700000020000 0.5 2\n",
         "params/lr": "0.1",
@@ -397,14 +403,14 @@ def test_wide_form(tmp_path, db, how):
     """A column a metric; a bad cell takes no other of its row with it, a bad row no other row."""
     result = load_one(wide_file(tmp_path, how), db)
     assert_conserved(result, db)
-    high = ("value", "high", "not a number, NaN or Infinity")
+    high = ("value", "xxxx", "not a number, NaN or Infinity")
     bad = {"csv": [(4, *high), (5, None, None, "4 fields where 9 are expected")], "parquet": [(3, *high)],
            "jsonl": [(3, None, None, "no JSON object")]}  # fmt: skip
     assert rejects(db) == bad[how]
     told = ask(db, "select run_id, job_id, host, step, time, metric, value from run_metrics where run_id = 'w1'"
                " order by step, metric desc")  # fmt: skip
     assert [row[:6] for row in told] == [
-        ("w1", "5", "gpu1", step, time, metric)
+        ("w1", "5", pseudonym(db, "gpu1"), step, time, metric)
         for step, time, metric in (
             (10, datetime(2023, 11, 14, 22, 13, 20), "loss"), (10, datetime(2023, 11, 14, 22, 13, 20), "learning_rate"),
             (20, datetime(2023, 11, 14, 22, 14, 20, 500_000), "loss"),
@@ -481,14 +487,20 @@ RUNS = [
 ]  # fmt: skip
 
 
+def insert_jobs(db: Path) -> None:
+    with warehouse.connect(db, write=True) as con:
+        names = privacy.pseudonyms(con, db)
+        con.execute(JOBS)
+        con.execute(f"update jobs set host = {names.sql('h', 'host')}")
+
+
 def test_the_job_of_a_run(tmp_path, db):
     lines = [f"{run},{cluster},{job},{host},loss,1,2026-05-01T{time}:00Z"
              for run, cluster, job, host, first, last, *_ in RUNS for time in (first, last)]  # fmt: skip
     lines += ["two-jobs,,1,,loss,1,2026-05-01T00:10:00Z", "two-jobs,,2,,loss,1,2026-05-01T02:10:00Z"]
     (tmp_path / "log.csv").write_text("\n".join(["run_id,cluster,job_id,host,metric,value,time", *lines]))
     load_sound(tmp_path / "log.csv", db)
-    with warehouse.connect(db, write=True) as con:
-        con.execute(JOBS)
+    insert_jobs(db)
     told = ask(db, "select run_id, job_link, job_id, status, gpus, gpu_hours from runs")
     found = {run: rest for run, *rest in told}
     assert found.pop("two-jobs") == ["ambiguous", None, None, None, None]
@@ -506,8 +518,7 @@ def test_a_run_tells_its_own_end(tmp_path, db):
             f"run_id,job_id,status,gpus,metric,value,time\nr,2,{status},3,loss,1,2026-05-01T02:{minute}:00Z\n"
         )
         load_sound(path, db)
-    with warehouse.connect(db, write=True) as con:
-        con.execute(JOBS)
+    insert_jobs(db)
     assert ask(db, "select job_link, status, gpus from runs") == [("key", "COMPLETED", 3.0)]
 
 

@@ -8,7 +8,7 @@ from dcbudget.errors import UnreadableFile
 from dcbudget.ingest.plan import Column, Dialect, Options, Plan, Reader, Rule, ref
 from dcbudget.ingest.source import Source
 
-TEXT, MONEY, NUMBER, INTEGER, DAY = "text", "money", "number", "integer", "day"
+TEXT, MONEY, NUMBER, INTEGER, TIME, DAY = "text", "money", "number", "integer", "time", "day"
 
 # layout -> (table, what it is, required columns, other columns, rules, money, currency)
 LAYOUTS: dict[str, tuple] = {

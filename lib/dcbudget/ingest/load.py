@@ -30,6 +30,7 @@ NOT_DATA = (
     ".xlsx",
     ".duckdb",
     ".wal",
+    ".key",
     ".py",
     ".sql",
 )

@@ -41,7 +41,7 @@ def convert(source: Source) -> Records:
             try:
                 entry = _entry(found[1])
             except (ValueError, KeyError, TypeError, OverflowError, OSError, RecursionError) as error:
-                yield BadRecord(line, f"no MLLOG entry ({type(error).__name__}: {error})", text.rstrip())
+                yield BadRecord(line, f"no MLLOG entry ({type(error).__name__})", text.rstrip())
                 continue
             if ended and entry["key"] in BEGINNINGS:
                 yield from _records_of_run(entries)

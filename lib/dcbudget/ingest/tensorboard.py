@@ -74,7 +74,7 @@ def convert(source: Source) -> Records:
                 time, step, values = _event(record)
                 moment = utc(time)
             except (struct.error, ValueError, IndexError, OverflowError, TypeError, AttributeError) as error:
-                yield BadRecord(number, f"no TensorBoard event ({error})", record[:200].hex())
+                yield BadRecord(number, f"no TensorBoard event ({error})", "")
                 continue
             names = metric_names(values)
             for tag, value in values.items():
