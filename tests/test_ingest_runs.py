@@ -420,11 +420,16 @@ def test_wide_form(tmp_path, db, how):
     assert ask(db, "select value from run_metrics where run_id = 'w2'") == ([] if how == "jsonl" else [(0.2,)])
 
 
-def test_a_column_that_is_filled_late(tmp_path, db):
+@pytest.mark.parametrize("how", ["csv", "parquet"])
+def test_a_column_that_is_filled_late(tmp_path, db, how):
     """A metric of the end only, behind more rows than are looked at first, and a column of words."""
     rows = [f"r,{step},{1 / step},,warm" for step in range(1, 1201)]
-    (tmp_path / "log.csv").write_text("\n".join(["run,step,loss,val_loss,phase", *rows, "r,1201,0.1,0.5,cold"]))
-    assert load_sound(tmp_path / "log.csv", db).rows_loaded == 1202
+    log = tmp_path / "log.csv"
+    log.write_text("\n".join(["run,step,loss,val_loss,phase", *rows, "r,1201,0.1,0.5,cold"]))
+    if how == "parquet":
+        duckdb.sql(f"copy (from '{log}') to '{tmp_path}/log' (format parquet)")
+        log = tmp_path / "log"
+    assert load_sound(log, db).rows_loaded == 1202
     assert values(db, "val_loss") == [(1201, 0.5)]
 
 

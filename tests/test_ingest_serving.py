@@ -88,6 +88,13 @@ def test_a_request_without_any_tokens(tmp_path, db):
     assert rejects(db) == [(2, "input_tokens", None, "neither input nor output tokens")]
 
 
+def test_sums_over_requests_are_no_requests(tmp_path, db):
+    (tmp_path / "usage.csv").write_text(
+        "start_time,model,num_model_requests,input_tokens,output_tokens\n2026-05-01,m,9,9,9\n"
+    )
+    assert "its format is not known" in load_one(tmp_path / "usage.csv", db).message
+
+
 def day(hour: int, minute: int, tokens: int, tenant: str = "alpha") -> tuple:
     return (f"2026-05-01T{hour:02}:{minute:02}:00Z", "lm", tenant, str(tokens), "1", "")
 

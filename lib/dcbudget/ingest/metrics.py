@@ -115,7 +115,7 @@ def _plan_wide(source: Source, options: Options) -> Plan:
 
 def _columns_of_words(header: list[str], rows: list[list[str | None]]) -> set[str]:
     """The columns that hold words and not one number: what they say is no metric."""
-    columns = {name: [text for text in texts if text not in NULLS]
+    columns = {name: [text for text in texts if text is not None and text not in NULLS]
                for name, texts in zip(header, zip(*rows, strict=True), strict=False)}  # fmt: skip
     return {name for name, texts in columns.items() if texts and not any(map(_is_number, texts))}
 

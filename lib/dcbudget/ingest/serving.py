@@ -26,11 +26,12 @@ CALLED = {
     "latency_ms": ("latency_ms", "duration_ms", "response_time_ms", "elapsed_ms"),
 }  # fmt: skip
 NEEDED = ("time", "input_tokens", "output_tokens")
-NAMES = {name for names in CALLED.values() for name in names}
+# A row that counts requests is a sum over them.
+COUNTS = {"requests", "num_requests", "n_requests", "request_count", "num_model_requests"}
 
 
 def _detect_table(source: Source) -> bool:
-    return set(NEEDED) <= _columns(_header(source)[1]).keys()
+    return _is_of_requests(_header(source)[1])
 
 
 def _plan_table(source: Source, options: Options) -> Plan:
@@ -44,7 +45,7 @@ def _plan_table(source: Source, options: Options) -> Plan:
 def _detect_json(source: Source) -> bool:
     head = source.head.lstrip()
     first = _object(head.split("\n", 1)[0]) if source.kind == "text" and head.startswith("{") else None
-    return first is not None and set(NEEDED) <= _columns(list(first)).keys()
+    return first is not None and _is_of_requests(list(first))
 
 
 def _plan_json(source: Source, options: Options) -> Plan:
@@ -100,9 +101,17 @@ def _header(source: Source) -> tuple[str, list[str]]:
                key=lambda candidate: len(_columns(candidate[1])))  # fmt: skip
 
 
+def _is_of_requests(header: list[str]) -> bool:
+    return set(NEEDED) <= _columns(header).keys() and COUNTS.isdisjoint(_plain(header))
+
+
+def _plain(header: list[str]) -> dict[str, str]:
+    return {re.sub(r"\W+", "_", name.strip().lower()): name for name in reversed(header)}
+
+
 def _columns(header: list[str]) -> dict[str, str]:
     """Which field of the file is what."""
-    plain = {re.sub(r"\W+", "_", name.strip().lower()): name for name in reversed(header)}
+    plain = _plain(header)
     return {field: plain[next(name for name in names if name in plain)]
             for field, names in CALLED.items() if not plain.keys().isdisjoint(names)}  # fmt: skip
 
