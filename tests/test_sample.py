@@ -190,6 +190,20 @@ def event(folder, name):
     return next(e for e in truth(folder)["events"] if e["name"] == name)
 
 
+def request_files(folder):
+    return {path.name[9:16]: path for path in sorted((folder / "serving").iterdir())}
+
+
+def served(path):
+    """The requests of a month, all in it, and their tokens."""
+    with gzip.open(path, "rt", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert {row["time"][:7] for row in rows} == {path.name[9:16]}
+    assert [row["time"] for row in rows] == sorted(row["time"] for row in rows)
+    tokens = {name: sum(int(row[name]) for row in rows) for name in ("input_tokens", "output_tokens")}
+    return {"requests": len(rows), **tokens}
+
+
 def test_same_seed_writes_the_same_bytes(sample, tmp_path):
     write_sample(tmp_path, seed=7, months=3, jobs=3000)
     first = {p.relative_to(sample): p.read_bytes() for p in sorted(sample.rglob("*")) if p.is_file()}
@@ -315,6 +329,7 @@ def test_totals_of_jobs_runs_fleet_and_budget_are_as_promised(sample):
     assert len(steps) == sum(job["Start"] not in NO_START for job in jobs)
     logged = [row for path in (sample / "runs").glob("*.csv") for row in read(path)]
     assert promised["runs"] == {"runs": len({r["run_id"] for r in logged}), "metric_rows": len(logged)}
+    assert promised["requests"] == {name: served(path) for name, path in request_files(sample).items()}
     months = sorted(promised["billing"])
     _, capacity = owned_pools(sample, months)
     for month in months:

@@ -80,6 +80,24 @@ def test_runs(ask, totals):
     assert ask("select count(*), count(status), count(gpu_hours) from runs") == [(totals["runs"]["runs"],) * 3]
 
 
+def test_requests_and_what_a_million_of_their_tokens_costs(ask, totals):
+    """One project serves: its months have a unit cost, and no other's."""
+    want = totals["requests"]
+    found = ask("select strftime(month, '%Y-%m'), requests, input_tokens, output_tokens from tokens_monthly")
+    assert {month: {"requests": n, "input_tokens": i, "output_tokens": o} for month, n, i, o in found} == want
+    costs = ask("select strftime(month, '%Y-%m'), effective_cost_per_million_tokens, effective_cost, project"
+                " from unit_cost_monthly where million_tokens is not null")  # fmt: skip
+    assert {row[0] for row in costs} == want.keys() and {row[3] for row in costs} == {"platform"}
+    for month, per_million, cost, _ in costs:
+        tokens = want[month]["input_tokens"] + want[month]["output_tokens"]
+        assert per_million == pytest.approx(float(cost) / tokens * 1e6)
+
+
+def test_every_run_meets_its_job_by_its_key(ask, totals):
+    assert ask("select job_link, count(*) from runs group by 1") == [("key", totals["runs"]["runs"])]
+    assert ask("select count(*) from unlinked_runs") == [(0,)]
+
+
 def test_owned_capacity(ask, totals):
     found = ask(
         "select strftime(month, '%Y-%m'), gpu_model, capacity_gpu_hours from gpu_hours_monthly where cluster = 'hall-1'"

@@ -3,17 +3,24 @@
 from dcbudget.ingest import (
     aws_cur,
     azure,
+    codecarbon,
     ecb,
     focus,
     gcp,
     gpu_trace,
     kubernetes,
     layouts,
+    metrics,
+    mlflow,
+    mllog,
     oci,
     opencost,
     sacct,
     sacct_json,
+    serving,
     swf,
+    tensorboard,
+    trainer_state,
 )
 
 # In the order in which a file is tried.
@@ -31,4 +38,11 @@ READERS = (
     swf.READER,
     sacct.READER,
     sacct_json.READER,
+    mllog.READER,
+    trainer_state.READER,
+    tensorboard.READER,
+    *mlflow.READERS,
+    codecarbon.READER,
+    *serving.READERS,
+    *metrics.READERS,
 )

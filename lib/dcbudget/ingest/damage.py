@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dcbudget.errors import UnreadableFile
-from dcbudget.ingest.plan import BadRecord, Plan
+from dcbudget.ingest.plan import BadRecord, Plan, Records
 from dcbudget.ingest.source import DAMAGE, Source, damaged
 
 # A quoted field may span lines; further than this an open quote is taken for damage.
@@ -27,30 +27,43 @@ def separate(source: Source, plan: Plan, clean: Path, line_field: str) -> list[B
     UnreadableFile : the compressed stream is cut off or damaged.
     """
     bad: list[BadRecord] = []
-    width = len(plan.fields)
     with clean.open("w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out, lineterminator="\n", **_dialect(plan))
         if plan.dialect.header:
             writer.writerow([*plan.fields, line_field])
-        try:
-            for line, fields, wrong in _records(source, plan):
-                if plan.dialect.header and line == 1:
-                    continue
-                if wrong:
-                    bad.append(wrong)
-                    continue
-                while len(fields) > width and not fields[-1]:
-                    fields.pop()  # delimiters that end the line, as DuckDB takes them too
-                if len(fields) != width:
-                    reason = f"{len(fields)} fields where {width} are expected"
-                    bad.append(BadRecord(line, reason, plan.dialect.delimiter.join(fields)[:MAX_SHOWN]))
-                else:
-                    writer.writerow([*fields, line])
-        except DAMAGE as error:
-            raise damaged(source.path, source.compression, error) from None
-        except UnicodeError as error:
-            raise UnreadableFile(f"{source.path.name}: damaged {source.encoding} text ({error})") from None
+        for record in whole_records(source, plan):
+            if isinstance(record, BadRecord):
+                bad.append(record)
+            else:
+                writer.writerow([*record[1], record[0]])
     return bad
+
+
+def whole_records(source: Source, plan: Plan) -> Records:
+    """The records of a text file behind its header, each with its line, and what is no whole record.
+
+    Raises
+    ------
+    UnreadableFile : the compressed stream is cut off or damaged.
+    """
+    width = len(plan.fields)
+    try:
+        for line, fields, wrong in _records(source, plan):
+            if plan.dialect.header and line == 1:
+                continue
+            while len(fields) > width and not fields[-1]:
+                fields.pop()  # delimiters that end the line, as DuckDB takes them too
+            if wrong:
+                yield wrong
+            elif len(fields) != width:
+                reason = f"{len(fields)} fields where {width} are expected"
+                yield BadRecord(line, reason, plan.dialect.delimiter.join(fields)[:MAX_SHOWN])
+            else:
+                yield line, fields
+    except DAMAGE as error:
+        raise damaged(source.path, source.compression, error) from None
+    except UnicodeError as error:
+        raise UnreadableFile(f"{source.path.name}: damaged {source.encoding} text ({error})") from None
 
 
 def convert(source: Source, plan: Plan, clean: Path, line_field: str) -> list[BadRecord]:

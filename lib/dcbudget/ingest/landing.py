@@ -16,7 +16,7 @@ import duckdb
 from dcbudget.errors import UnreadableFile
 from dcbudget.ingest import damage
 from dcbudget.ingest.plan import MACROS, BadRecord, Column, Dialect, Plan, literal, quote, ref
-from dcbudget.ingest.source import NULL_WORDS, Source, duckdb_path
+from dcbudget.ingest.source import Source, duckdb_path
 from dcbudget.privacy import FREE_TEXT, PEOPLE, PERSON_KEY
 
 LINE_FIELD = "x_line"
@@ -65,7 +65,7 @@ def land(
     bad: list[BadRecord] = []
     if plan.convert:
         plan, careful = replace(plan, dialect=Dialect()), True
-    if source.kind == "parquet":
+    if source.kind == "parquet" and not plan.convert:
         reading = f"read_parquet({literal(duckdb_path(source.path))}, hive_partitioning = false)"
         _create(con, table, _statement(plan, targets, load_id, reading, source.parquet_types), source.path)
         con.execute(f"update {table} set x_source_row = rowid + 1")
@@ -137,7 +137,7 @@ def _create(con, table: str, statement: str, path: Path) -> None:
 
 def _read_csv(path: Path, fields: list[str], plan: Plan, compression: str, max_line_bytes: int = 0) -> str:
     columns = ", ".join(f"{literal('f:' + name)}: 'VARCHAR'" for name in fields)
-    words = ", ".join(literal(word) for word in NULL_WORDS)
+    words = ", ".join(literal(word) for word in plan.nulls)
     quoting = "quote = '\"', escape = '\"'" if plan.dialect.quoted else "quote = '', escape = ''"
     longer = f", max_line_size = {max_line_bytes}" if max_line_bytes else ""
     return (
@@ -152,7 +152,7 @@ def _statement(plan: Plan, targets: dict[str, str], load_id: int, reading: str, 
     types = types or {}
     fields = "*"
     if types:
-        fields = ", ".join(f"{_as_text(name, kind)} as {ref(name)}, {quote(name)} as {_native(name)}"
+        fields = ", ".join(f"{_as_text(name, kind, plan.nulls)} as {ref(name)}, {quote(name)} as {_native(name)}"
                            for name, kind in types.items())  # fmt: skip
     values = {name: _value(plan, plan.columns[name], types) for name in plan.columns}
     fixed = {"x_load_id": str(load_id), "x_source_row": line}
@@ -245,10 +245,10 @@ def _native(field: str) -> str:
     return quote("n:" + field)
 
 
-def _as_text(name: str, kind: str) -> str:
+def _as_text(name: str, kind: str, nulls: tuple[str, ...]) -> str:
     if kind.startswith(("STRUCT", "MAP")) or kind.endswith("[]"):
         return f"to_json({quote(name)})::varchar"
     if kind == "VARCHAR":
-        words = ", ".join(literal(word) for word in NULL_WORDS)
+        words = ", ".join(literal(word) for word in nulls)
         return f"case when {quote(name)} not in ({words}) then {quote(name)} end"
     return f"{quote(name)}::varchar"

@@ -1,4 +1,4 @@
-"""The workbook's own plain CSV or Parquet layouts: fleet ledger, budget, price list, project rules, run metrics.
+"""The workbook's own plain CSV or Parquet layouts: fleet ledger, budget, price list and project rules.
 
 A file of such a layout has the table's column names as its header, in any order; columns that are not required
 may be left out.
@@ -72,14 +72,6 @@ LAYOUTS: dict[str, tuple] = {
         {"assign": TEXT, "field": TEXT, "pattern": TEXT, "value": TEXT},
         {},
         [Rule("assign", "assign not in ('project', 'cluster')", "must be project or cluster", "assign")],
-        None, None,
-    ),
-    "run_metrics": (
-        "run_metrics",
-        "Training-run log in long form: one value of one metric at one step",
-        {"run_id": TEXT, "metric": TEXT, "value": NUMBER},
-        {"job_id": TEXT, "project": TEXT, "model": TEXT, "step": INTEGER, "time": TIME},
-        [],
         None, None,
     ),
 }  # fmt: skip

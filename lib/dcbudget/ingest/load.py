@@ -35,6 +35,8 @@ NOT_DATA = (
     ".sql",
 )
 NOT_DATA_NAMES = ("README", "README.txt", "LICENSE", "truth.json")
+# What MLflow keeps beside the metrics of a run, and beside the runs of an experiment.
+BESIDE_METRICS = ("params", "tags", "aliases", "artifacts", "inputs", "outputs", "datasets", "models", "traces")
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,8 @@ def expand(paths: Iterable[str | Path]) -> list[Path]:
     for given in paths:
         path = Path(given)
         if path.is_dir():
-            found += sorted(f for f in path.rglob("*") if f.is_file() and _may_be_data(f.relative_to(path)))
+            inside = [f for f in path.rglob("*") if f.is_file() and _may_be_data(f.relative_to(path))]
+            found += sorted(_without_mlflow_records(inside))
         elif not path.exists() and glob.has_magic(str(given)):
             found += sorted(Path(f) for f in glob.glob(str(given), recursive=True) if Path(f).is_file()) or [path]
         else:
@@ -138,6 +141,15 @@ def _may_be_data(inside: Path) -> bool:
     if inside.name.lower().endswith("manifest.json"):  # of a cloud's export: it names the files beside it
         return False
     return not hidden and inside.suffix.lower() not in NOT_DATA and inside.name not in NOT_DATA_NAMES
+
+
+def _without_mlflow_records(files: list[Path]) -> list[Path]:
+    """Files without what MLflow keeps beside the metrics of its runs, whose `meta.yaml` stands for each."""
+    told = {file: file.read_text(encoding="utf-8", errors="replace") for file in files if file.name == "meta.yaml"}
+    beside = {file.parent / name for file, text in told.items() for name in BESIDE_METRICS
+              if "lifecycle_stage:" in text or "creation_timestamp:" in text}  # fmt: skip
+    return [file for file in files
+            if "artifact_uri:" in told.get(file, "artifact_uri:") and beside.isdisjoint(file.parents)]  # fmt: skip
 
 
 def _load_one(

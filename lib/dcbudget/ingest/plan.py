@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from dcbudget.ingest.source import Source
+from dcbudget.ingest.source import NULL_WORDS, Source
 
 MACROS = {
     "money": ("to_money", "a decimal number with at most 24 decimals"),
     "quantity": ("to_quantity", "a decimal number"),
     "number": ("to_double", "a number"),
+    "measure": ("to_measure", "a number, NaN or Infinity"),
     "integer": ("to_integer", "a whole number"),
     "time": ("to_utc", "a time such as 2026-05-01T00:00:00Z"),
     "day": ("to_day", "a date such as 2026-05-01"),
@@ -89,6 +90,7 @@ class Plan:
     records : SQL over the raw fields; rows for which it is false are no records (job steps, comments).
     finish : statements over `{table}` once it has landed with its line numbers, non-records included.
     timezone : zone of times that name none.
+    nulls : words that stand for "nothing here".
     convert : for files that DuckDB cannot read as they are (nested documents, event files, other databases): gives
         the records with their `fields` in order; the dialect then does not matter.
     money, currency : target columns whose sums are accounted for.
@@ -103,6 +105,7 @@ class Plan:
     records: str = "true"
     finish: tuple[str, ...] = ()
     timezone: str = "UTC"
+    nulls: tuple[str, ...] = NULL_WORDS
     convert: Callable[[Source], Records] | None = None
     money: str | None = None
     currency: str | None = None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import duckdb
 
 from dcbudget import privacy
+from dcbudget.errors import RefusedFile
 from dcbudget.ingest import rules
 from dcbudget.ingest.plan import Options
 from dcbudget.privacy import Pseudonyms
@@ -36,7 +37,13 @@ def settle(con: duckdb.DuckDBPyConnection, dataset: str, table: str, load_id: in
     Returns
     -------
     "loaded", or "replaced" where loaded records were stated anew.
+
+    Raises
+    ------
+    RefusedFile : it is unclear whether a serving log states loaded requests anew.
     """
+    if dataset == "requests":
+        return _settle_requests(con, table, file, options)
     keeping = KEEPING[dataset]
     key = ", ".join(keeping.key)
     con.execute(f"""
@@ -51,6 +58,66 @@ def settle(con: duckdb.DuckDBPyConnection, dataset: str, table: str, load_id: in
     replaced = con.execute(f"""
         delete from {dataset} as old
         where exists (select 1 from {table} as new where new.x_reject is null and {matching})""").fetchone()[0]
+    return "replaced" if replaced else "loaded"
+
+
+def _settle_requests(con: duckdb.DuckDBPyConnection, table: str, file: str, options: Options) -> str:
+    """Delete the loaded requests that a log states anew; no number tells them, but their times and tokens do.
+
+    Of each project and model a log covers the time from its first to its last request. Where it holds all that is
+    loaded of that time, it takes its place. Where it holds nothing at any of those times (another server's log), or
+    meets what is loaded only at its first or last moment (the next part of a log), it is added. Between them it is
+    unclear.
+    """
+    same = "{0}.project is not distinct from {1}.project and {0}.model is not distinct from {1}.model"
+    con.execute(f"""
+        create or replace temp table covered as
+        with stated as (
+            select project, model, time, input_tokens, output_tokens, count(*) as requests
+            from {table} where x_reject is null group by all
+        ),
+        span as (select project, model, min(time) as first_time, max(time) as last_time from stated group by all),
+        held as (
+            select old.project, old.model, time, input_tokens, output_tokens, first_time, last_time,
+                count(*) as requests
+            from requests old join span on {same.format("old", "span")} and time between first_time and last_time
+            group by all
+        ),
+        found as (
+            select held.project, held.model, held.first_time, held.last_time,
+                sum(held.requests)::bigint as held,
+                sum(least(held.requests, coalesce(stated.requests, 0)))::bigint as again,
+                coalesce(sum(held.requests) filter (moment.time is not null), 0) as at_its_times,
+                coalesce(sum(held.requests) filter (held.time not in (first_time, last_time)), 0) as between_its_ends
+            from held
+            left join stated on {same.format("held", "stated")} and held.time = stated.time
+                and held.input_tokens is not distinct from stated.input_tokens
+                and held.output_tokens is not distinct from stated.output_tokens
+            left join (select distinct project, model, time from stated) moment
+                on {same.format("held", "moment")} and held.time = moment.time
+            group by all
+        )
+        select *, case
+            when again = held then 'replace'
+            when at_its_times = 0 or (again = 0 and between_its_ends = 0) then 'add'
+            else 'ask' end as fate
+        from found""")
+    unclear = con.execute(
+        "select coalesce(project, '-'), coalesce(model, '-'), held, again from covered where fate = 'ask'"
+        " order by all limit 1"
+    ).fetchone()
+    if unclear and options.overlap == "ask":
+        project, model, held, again = unclear
+        raise RefusedFile(
+            f"{file}: {held:,} requests of project {project}, model {model} are loaded for its time and {again:,} of"
+            " them are in it: --overlap replace takes it for a new statement of them, --overlap add for more"
+        )
+    which = {"ask": "fate = 'replace'", "replace": "true", "add": "false"}[options.overlap]
+    replaced = con.execute(f"""
+        delete from requests old where exists (
+            select 1 from covered where {which} and {same.format("old", "covered")}
+                and old.time between covered.first_time and covered.last_time)""").fetchone()[0]
+    con.execute("drop table covered")
     return "replaced" if replaced else "loaded"
 
 

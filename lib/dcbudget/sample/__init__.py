@@ -1,4 +1,4 @@
-"""A generated data centre: eighteen months of bills, jobs, fleet, budgets, prices and training runs.
+"""A generated data centre: eighteen months of bills, jobs, fleet, budgets, prices, training runs and requests.
 
 Everything follows from a seed: the same seed writes the same bytes. No real account, host, person or job is
 in it; the shapes of its distributions come from published traces, named where they are used.
@@ -19,12 +19,13 @@ from .jobs import draw_demand, monthly_gpu_hours, schedule
 from .plan import budget, project_costs, write_plan
 from .runs import make_runs, write_runs
 from .sacct import write_jobs
+from .serving import make_requests, write_requests
 from .truth import planted, totals, write_truth
 from .window import Window
 
 __all__ = ["Summary", "write_sample"]
 
-FAMILIES = ("billing", "fleet", "jobs", "rules", "budget", "prices", "runs")
+FAMILIES = ("billing", "fleet", "jobs", "rules", "budget", "prices", "runs", "serving")
 RESTATED = "2026-03"
 
 
@@ -68,7 +69,7 @@ def write_sample(out: Path, seed: int = 7, months: int = 18, jobs: int = 200_000
     for family in FAMILIES:
         shutil.rmtree(out / family, ignore_errors=True)
     (out / "billing").mkdir(parents=True)
-    streams = ("jobs", "text", "bill", "plan", "runs")
+    streams = ("jobs", "text", "bill", "plan", "runs", "serving")
     draws = {name: np.random.default_rng([seed, i]) for i, name in enumerate(streams)}
 
     log = schedule(draws["jobs"], draw_demand(draws["jobs"], window, jobs), window)
@@ -89,10 +90,12 @@ def write_sample(out: Path, seed: int = 7, months: int = 18, jobs: int = 200_000
     rows |= write_plan(out, plan, window)
     runs = make_runs(draws["runs"], log, window)
     rows |= write_runs(out / "runs", runs, window)
+    requests = make_requests(draws["serving"], window)
+    rows |= write_requests(out / "serving", requests, window)
 
     costs = project_costs(charges, lines, hours, window, planned=False)
     events = planted(window, lines, charges, costs=costs, budget=plan, log=log, runs=runs, restated=restated)
-    write_truth(out / "truth.json", seed, events, totals(window, charges, restated, log, plan, runs))
+    write_truth(out / "truth.json", seed, events, totals(window, charges, restated, log, plan, runs, requests))
     (out / "README.txt").write_text(readme(window, seed), encoding="utf-8")
     rows |= {"truth.json": 1, "README.txt": 1}
     return Summary(out, rows)
@@ -125,6 +128,7 @@ Files
 - budget/budget_YYYY.csv       approved budgets by month, project and category; 2026 runs to December
 - prices/prices.csv            list prices, each from the date on which it took effect
 - runs/runs_YYYY-MM.csv        training-run logs, one row a run, step and metric; job_id is a job of the log
+- serving/requests_YYYY-MM.csv.gz  requests to the model that one project serves, of the last three months
 - truth.json                   the planted events and the totals that a loader must find
 
 How a project's cost is meant: its own charges, and of each shared pool (owned GPUs by model, the rented

@@ -173,6 +173,7 @@ def totals(
     log: pd.DataFrame,
     budget: pd.DataFrame,
     runs: dict[str, list[tuple]],
+    requests: pd.DataFrame,
 ) -> dict:
     """Return what a loader must find in the files; the restated month counts as restated."""
     bill = {}
@@ -199,6 +200,14 @@ def totals(
             "gpu_hours_by_state": {k: round(int(v) / HOUR, 4) for k, v in by_state.items()},
         },
         "runs": {"runs": len(runs), "metric_rows": sum(map(len, runs.values()))},
+        "requests": {
+            window.months[month]: {
+                "requests": len(rows),
+                "input_tokens": int(rows["input_tokens"].sum()),
+                "output_tokens": int(rows["output_tokens"].sum()),
+            }
+            for month, rows in requests.groupby("month")
+        },
         "partition_gpus": {
             p.name: {n: int(g) for n, g in zip(window.months, installed_gpus(p, window), strict=True)}
             for p in PARTITIONS

@@ -20,6 +20,10 @@ create or replace macro to_quantity(v) as
 create or replace macro to_double(v) as
     case when not contains(v, '_') and isfinite(try_cast(v as double)) then try_cast(v as double) end;
 
+-- What an instrument or a trainer measured: a loss that diverged is NaN or Infinity, and that is what it says.
+create or replace macro to_measure(v) as
+    case when not contains(v, '_') then try_cast(v as double) end;
+
 -- Whole numbers; DuckDB's own cast would round 1.7 to 2.
 create or replace macro to_integer(v) as
     case

@@ -1,0 +1,6 @@
+-- grain: one row a training run whose job is not known, so that its GPU-hours and money are not either
+-- key: run_id
+-- source: runs; job_id is what the log tells
+select run_id, job_link, job_id, cluster, host, project, model, start_time, end_time
+from runs
+where job_link in ('none', 'ambiguous')
