@@ -26,7 +26,7 @@ DEFAULT_DATABASE = PROJECT / "data/private/budget.duckdb"
 WAIT_SECONDS = 60.0
 TELL_SECONDS = 2.0
 # Order matters: later views stand on earlier ones.
-STAGING = ("owned_charges", "charges", "runs", "cost_lines", "job_days")
+STAGING = ("horizon", "tariff_days", "owned_charges", "charges", "runs", "cost_lines", "job_days")
 
 
 @cache
