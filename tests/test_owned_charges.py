@@ -167,7 +167,8 @@ def hour_price(hours: str, price: str, days="", since="2020-01-01", zone="Europe
 def power(db, month="2026-05"):
     """(money, kWh, currency) of srv-1's power."""
     return rows(db, "select EffectiveCost::double, ConsumedQuantity::double, BillingCurrency from owned_charges"
-                    f" where ServiceName = 'Power' and BillingPeriodStart = '{month}-01' order by 3")  # fmt: skip
+                    " where ServiceName = 'Power' and ResourceId = 'srv-1'"
+                    f" and BillingPeriodStart = '{month}-01' order by 3")  # fmt: skip
 
 
 # One unit that draws 1 kW without losses and costs nothing but its power: a price of 1 makes money of hours.
@@ -240,6 +241,15 @@ def test_a_new_price_within_a_month(tmp_path):
     assert power(db, "2026-06") == [(2160, 720, "USD")]
 
 
+def test_the_first_price_holds_from_its_day_on_for_all_that_name_it(tmp_path):
+    """New York's 1 May begins at 04:00 UTC, the month of the ledger at 00:00; a second heater comes a month later."""
+    first, second = HEATER | {"in_service_date": "2026-05-01"}, HEATER | {"asset_id": "srv-2"}
+    tariff = [hour_price("0-24", "1", since="2026-05-01", zone="America/New_York")]
+    db = make(tmp_path, charges=last_bill(), fleet=[first, second | {"in_service_date": "2026-06-01"}], tariffs=tariff)
+    assert power(db) == [(744, 744, "USD")]
+    assert power(db, "2026-06") == [(720, 720, "USD")]
+
+
 def test_a_part_month_at_prices_by_the_hour(tmp_path):
     """In service from 16 to 20 May, four days of Kolkata's 18 to 6 o'clock at 1, else 2."""
     short = HEATER | {"in_service_date": "2026-05-16", "retire_date": "2026-05-20"}
@@ -269,13 +279,14 @@ def test_hours_without_a_price_have_the_flat_one_or_no_amount(tmp_path):
 
 def test_power_bought_in_another_currency_is_kept_apart(tmp_path):
     """Hardware in USD, power in EUR; in the hours without a tariff it is bought in USD."""
-    server = HEATER | {"tariff_per_kwh": "0.5", "staff_cost_per_month": "10", "space_cost_per_month": ""}
+    server = HEATER | {"tariff_per_kwh": "0.5", "heat_credit_per_kwh": "0.1", "staff_cost_per_month": "10",
+                       "space_cost_per_month": ""}  # fmt: skip
     tariff = [hour_price("8-20", "1", currency="EUR")]
     db = make(tmp_path, charges=last_bill(), fleet=[server], tariffs=tariff)
-    assert power(db) == [(372, 372, "EUR"), (186, 372, "USD")]
+    assert power(db) == [(372 * 0.9, 372, "EUR"), (pytest.approx(372 * 0.4), 372, "USD")]
     found = rows(db, "select currency, sum(effective_cost)::double from cost_monthly where provider = 'Owned'"
                      " and month = '2026-05-01' group by 1 order by 1")  # fmt: skip
-    assert found == [("EUR", 372), ("USD", 186 + 10)]
+    assert found == [("EUR", 372 * 0.9), ("USD", pytest.approx(372 * 0.4 + 10))]
 
 
 def test_metered_energy_goes_before_measured_and_nameplate_power(tmp_path):
