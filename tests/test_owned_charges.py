@@ -404,13 +404,17 @@ def test_a_published_training_run_on_owned_servers(tmp_path):
     assert 3_552_000 * (hardware + energy) * 119.349 / 113.400 == pytest.approx(2_198_105, rel=0.005)
 
 
-def test_a_published_energy_use(tmp_path):
-    """LLaMA-13B (Touvron et al. 2023, table 15): 135,168 GPU-hours at 400 W and PUE 1.1 are 59 MWh."""
+def test_published_energy_and_carbon(tmp_path):
+    """LLaMA-13B (Touvron et al. 2023, table 15): 135,168 GPU-hours at 400 W, PUE 1.1 and 0.385 kg: 59 MWh, 23 t."""
     gpus = FLEET | {"gpus_per_unit": "1", "units": "704", "in_service_date": "2026-05-01", "retire_date": "2026-05-09",
-                    "nameplate_kw": "0.4", "power_fraction": "", "pue": "1.1"}  # fmt: skip
-    month = lines(make(tmp_path, charges=last_bill(), fleet=[gpus]), "srv-1", "2026-05")
-    assert month["Owned hardware"][4] == 135_168
-    assert month["Power"][2] / 1000 == pytest.approx(59, rel=0.01)
+                    "nameplate_kw": "0.4", "power_fraction": "", "pue": "1.1", "kg_co2e_per_kwh": "0.385"}  # fmt: skip
+    silent = FLEET | {"asset_id": "srv-2", "cluster": "annex", "kg_co2e_per_kwh": ""}
+    db = make(tmp_path, charges=last_bill(), fleet=[gpus, silent])
+    assert lines(db, "srv-1", "2026-05")["Owned hardware"][4] == 135_168
+    energy = warehouse.mart("energy_monthly", db, month="2026-05-01").set_index("cluster")
+    assert energy.loc["hall", "kwh"] / 1000 == pytest.approx(59, rel=0.01)
+    assert energy.loc["hall", "kg_co2e"] / 1000 == pytest.approx(23, rel=0.01)
+    assert energy["kg_co2e"].isna()["annex"]
 
 
 CENTS = st.integers(0, 10**10).map(lambda cents: Decimal(cents) / 100)

@@ -28,6 +28,7 @@ create table fleet (
     tariff varchar,
     tariff_per_kwh double,
     heat_credit_per_kwh double,
+    kg_co2e_per_kwh double,
     staff_cost_per_month decimal(38, 24),
     space_cost_per_month decimal(38, 24),
     x_load_id bigint,
