@@ -14,6 +14,9 @@ ROWS = {
     "fleet": {"asset_id": "pod-1", "kind": "server", "units": "4", "in_service_date": "2026-01-01", "life_months": "48",
               "purchase_price": "250000.25", "currency": "EUR", "gpu_model": "h100", "gpus_per_unit": "8",
               "power_fraction": "0.6", "pue": "1.2", "retire_date": "2029-12-31"},
+    "tariffs": {"tariff": "grid", "effective_from": "2026-01-01", "days": "weekday", "from_hour": "22", "to_hour": "6",
+                "price_per_kwh": "0.0825", "currency": "EUR", "timezone": "Europe/Berlin"},
+    "power_readings": {"asset_id": "pod-1", "month": "2026-05-01", "kwh": "1234.5"},
     "budget": {"plan_version": "v1", "month": "2026-05-01", "project": "a", "category": "compute", "amount": "100.10",
                "currency": "USD", "driver": "gpu_hours"},
     "prices": {"provider": "Cloud", "sku": "h100x8", "unit": "hour", "unit_price": "12.29", "currency": "USD",
@@ -22,11 +25,12 @@ ROWS = {
     "run_metrics": {"run_id": "r1", "metric": "loss", "value": "0.25", "step": "10",
                     "time": "2026-05-01T02:00:00+02:00"},
 }  # fmt: skip
-TABLES = {"fleet": "fleet", "budget": "budget_lines", "prices": "prices", "rules": "project_rules",
-          "run_metrics": "run_metrics"}  # fmt: skip
+TABLES = {"fleet": "fleet", "tariffs": "tariffs", "power_readings": "power_readings", "budget": "budget_lines",
+          "prices": "prices", "rules": "project_rules", "run_metrics": "run_metrics"}  # fmt: skip
 # Another record of each layout.
-OTHER = {"fleet": {"asset_id": "pod-2"}, "budget": {"project": "b"}, "prices": {"sku": "l40s"},
-         "rules": {"pattern": "x"}, "run_metrics": {"step": "20"}}  # fmt: skip
+OTHER = {"fleet": {"asset_id": "pod-2"}, "tariffs": {"days": "weekend"}, "power_readings": {"asset_id": "pod-2"},
+         "budget": {"project": "b"}, "prices": {"sku": "l40s"}, "rules": {"pattern": "x"},
+         "run_metrics": {"step": "20"}}  # fmt: skip
 
 
 def load_rows(tmp_path, db, rows, name="plan.csv", delimiter=","):
@@ -83,6 +87,21 @@ def test_a_layout_as_parquet(tmp_path, db, layout):
         ("fleet", {"retire_date": "2025-12-31"}, ("retire_date", "2025-12-31", "lies before in_service_date")),
         ("fleet", {"power_fraction": "60"}, ("power_fraction", "60.0", "must lie between 0 and 1")),
         ("fleet", {"pue": "0.9"}, ("pue", "0.9", "must be at least 1")),
+        ("fleet", {"residual_value": "250000.26"},
+         ("residual_value", "250000.260000000000000000000000", "exceeds what was paid")),
+        ("fleet", {"interconnect_price": "-1"},
+         ("interconnect_price", "-1.000000000000000000000000", "must not be negative")),
+        ("fleet", {"sale_price": "1", "retire_date": ""},
+         ("sale_price", "1.000000000000000000000000", "is given without a retire_date")),
+        ("fleet", {"depreciation": "linear"}, ("depreciation", "linear", "must be straight-line or declining")),
+        ("fleet", {"declining_rate": "40"}, ("declining_rate", "40.0", "must lie above 0 and not above 2")),
+        ("tariffs", {"from_hour": "24"}, ("from_hour", "24", "must lie between 0 and 23")),
+        ("tariffs", {"to_hour": "25"}, ("to_hour", "25", "must lie between 0 and 24")),
+        ("tariffs", {"to_hour": "22"}, ("to_hour", "22", "must differ from from_hour")),
+        ("tariffs", {"days": "Monday"}, ("days", "Monday", "must be weekday, weekend or empty")),
+        ("tariffs", {"timezone": "Berlin"}, ("timezone", "Berlin", "is no time zone such as Europe/Berlin")),
+        ("power_readings", {"month": "2026-05-09"}, ("month", "2026-05-09", "must be the first day of a month")),
+        ("power_readings", {"kwh": "-1"}, ("kwh", "-1.0", "must not be negative")),
         ("fleet", {"kind": "sofa"}, ("kind", "sofa", "must be server, storage or network")),
         ("fleet", {"currency": "Euro"}, ("currency", "Euro", "must be a currency code such as USD")),
         ("budget", {"month": "2026-05-02"}, ("month", "2026-05-02", "must be the first day of a month")),
@@ -127,6 +146,33 @@ def test_money_of_a_fleet_is_price_times_units(tmp_path, db):
     ]
 
 
+def test_money_of_a_fleet_counts_the_interconnect(tmp_path, db):
+    result = load_rows(tmp_path, db, [{**ROWS["fleet"], "interconnect_price": "0.50"}])
+    assert [cost.loaded for cost in result.cost] == [Decimal("1000003")]
+
+
+def test_a_tariff_has_one_currency_and_one_zone_from_a_date_on(tmp_path, db):
+    line = ROWS["tariffs"]
+    wrong = [{"currency": "USD", "from_hour": "8"}, {"timezone": "", "from_hour": "9"}]
+    later = {"effective_from": "2026-07-01", "currency": "USD", "timezone": ""}
+    load_rows(tmp_path, db, [line, *({**line, **changes} for changes in (*wrong, later))])
+    assert rejects(db) == [
+        (3, "currency", "USD", "differs from line 2 of the same tariff and date"),
+        (4, "timezone", None, "differs from line 2 of the same tariff and date"),
+    ]
+    assert count(db, "tariffs") == 2
+
+
+def test_a_tariff_is_stated_anew_from_a_date_on(tmp_path, db):
+    line = ROWS["tariffs"]
+    load_rows(tmp_path, db, [line, {**line, "days": "weekend"}, {**line, "effective_from": "2026-07-01"}], "first.csv")
+    result = load_rows(tmp_path, db, [{**line, "from_hour": "0"}], "second.csv")
+    assert result.status == "replaced"
+    assert ask(db, "select effective_from, from_hour from tariffs order by all") == [
+        (date(2026, 1, 1), 0), (date(2026, 7, 1), 22)
+    ]  # fmt: skip
+
+
 def test_a_plan_version_is_replaced_as_a_whole(tmp_path, db):
     line = ROWS["budget"]
     load_rows(tmp_path, db, [line, {**line, "project": "b"}, {**line, "plan_version": "v0"}], "first.csv")
@@ -137,7 +183,7 @@ def test_a_plan_version_is_replaced_as_a_whole(tmp_path, db):
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("layout", ["fleet", "prices", "run_metrics"])
+@pytest.mark.parametrize("layout", ["fleet", "power_readings", "prices", "run_metrics"])
 def test_a_record_again_is_stated_anew(tmp_path, db, layout):
     load_rows(tmp_path, db, [ROWS[layout], {**ROWS[layout], **OTHER[layout]}], "first.csv")
     result = load_rows(tmp_path, db, [{**ROWS[layout], "gpu_model": "X", "model": "X"}], "second.csv")

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from dcbudget.sample import write_sample
+from ledger import in_service
 
 REAL = Path(os.environ.get("DCBUDGET_REAL_DATA", Path(__file__).parents[2] / "shared" / "real"))
 PROJECTS = ("search", "recommendation", "vision", "language", "research", "platform")
@@ -128,21 +129,13 @@ def pool_hours(jobs, months):
 def owned_pools(folder, months):
     """Return cost in USD and capacity in GPU-hours of the owned pools by pool and month."""
     edges, cost, capacity = month_starts(months), defaultdict(float), defaultdict(float)
-    for asset in read(folder / "fleet/fleet.csv"):
-        n = {k: float(v) for k, v in asset.items() if v and v.replace(".", "").isdigit()}
-        kw = n.get("measured_kw", n["nameplate_kw"] * n["power_fraction"])
-        for m, month in enumerate(months):
-            if datetime.fromisoformat(asset["in_service_date"]) > edges[m]:
-                continue
-            hours = (edges[m + 1] - edges[m]).days * 24
-            each = (n["purchase_price"] - n["residual_value"]) / n["life_months"]
-            each += n["staff_cost_per_month"] + n["space_cost_per_month"]
-            each += kw * hours * (n["pue"] * n["tariff_per_kwh"] - n["heat_credit_per_kwh"])
-            pool = (asset["cluster"], asset["gpu_model"])
-            cost[pool, month] += each * n["units"]
-            capacity[pool, month] += hours * n["units"] * n["gpus_per_unit"]
-            if asset["gpu_model"]:
-                capacity[(asset["cluster"], ""), month] += hours * n["units"] * n["gpus_per_unit"]
+    for m, month in enumerate(months):
+        hours = (edges[m + 1] - edges[m]).days * 24
+        for asset, spent in in_service(folder, month):
+            cost[(asset["cluster"], asset["gpu_model"]), month] += float(spent)
+            for model in {asset["gpu_model"], ""}:
+                gpus = int(asset["units"]) * int(asset["gpus_per_unit"])
+                capacity[(asset["cluster"], model), month] += hours * gpus
     return cost, capacity
 
 

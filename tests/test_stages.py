@@ -20,6 +20,7 @@ from dcbudget.ingest.load import load
 from dcbudget.stages.assess import Assessment
 from dcbudget.stages.review import MonthlyReview
 from dcbudget.tables import Headline, Table
+from ledger import in_service
 from tiny import BUDGET, CHARGES, FLEET, JOBS, RULES, budget, charge, job, make, make_world, shown, write
 
 SAMPLE = Path(__file__).parents[1] / "data/sample"
@@ -48,27 +49,7 @@ def sample_bill(month):
 
 def owned_cost(month):
     """Effective cost of the fleet in a month: depreciation, power, staff and space."""
-    year, number = map(int, month.split("-"))
-    hours = (pd.Timestamp(f"{month}-01").days_in_month) * 24
-    total = Decimal(0)
-    for unit in sample_rows("fleet", "fleet.csv"):
-        start = datetime.fromisoformat(unit["in_service_date"])
-        age = (year - start.year) * 12 + number - start.month
-        if age < 0:
-            continue
-        value = {
-            name: Decimal(text or 0) for name, text in unit.items() if name.endswith(("price", "value", "kwh", "month"))
-        }
-        depreciable = (value["purchase_price"] - value["residual_value"]) * int(unit["units"])
-        life = int(unit["life_months"])
-        if age < life:
-            cents = [(depreciable * n / life).quantize(Decimal("0.01")) for n in (age, age + 1)]
-            total += cents[1] - cents[0]
-        kw = Decimal(unit["measured_kw"] or 0) or Decimal(unit["nameplate_kw"]) * Decimal(unit["power_fraction"])
-        price = Decimal(unit["pue"]) * value["tariff_per_kwh"] - value["heat_credit_per_kwh"]
-        total += (kw * int(unit["units"]) * hours * price).quantize(Decimal("0.01"))
-        total += (value["staff_cost_per_month"] + value["space_cost_per_month"]) * int(unit["units"])
-    return total
+    return sum(cost for _, cost in in_service(SAMPLE, month))
 
 
 def sample_cost(month):

@@ -255,6 +255,7 @@ FAULTS = {
     "jobs_in_order": "update jobs set job_id = '3.batch' where job_id = '3'",
     "money_conserved": f"update load_costs set cost_rejected = {LAST_DIGIT} where load_id = 2",
     "one_currency_a_month": "update landed.charges_2 set BillingCurrency = 'EUR' where ResourceId = 'tax'",
+    "power_readings_in_service": "insert into power_readings values ('srv-1', '2026-05-01', 1, 1, 1)",
     "rejects_counted": "insert into rejects (load_id, file, line, reason) values (2, 'bill.csv', 3, 'one too many')",
     "rows_conserved": "update loads set rows_loaded = rows_loaded - 1 where load_id = 2",
     "showback_ties": "create or replace view showback_monthly as"

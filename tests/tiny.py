@@ -179,11 +179,14 @@ def blank() -> bytes:
         return (Path(folder) / "blank.duckdb").read_bytes()
 
 
-def make(folder: Path, *, charges=None, jobs=None, fleet=None, plan=None, rules=RULES) -> Path:
+def make(
+    folder: Path, *, charges=None, jobs=None, fleet=None, tariffs=None, readings=None, plan=None, rules=RULES
+) -> Path:
     """A database of what is given, loaded from files in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     files = []
-    for name, rows in (("rules", rules), ("bill", charges), ("fleet", fleet), ("budget", plan)):
+    tables = {"rules": rules, "bill": charges, "fleet": fleet, "tariffs": tariffs, "power": readings, "budget": plan}
+    for name, rows in tables.items():
         if rows:
             files.append(write(folder / f"{name}.csv", rows))
     if jobs:

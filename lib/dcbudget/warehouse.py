@@ -28,7 +28,7 @@ ACCELERATORS = PROJECT / "data/reference/accelerators.csv"
 WAIT_SECONDS = 60.0
 TELL_SECONDS = 2.0
 # Order matters: later views stand on earlier ones.
-STAGING = ("owned_charges", "charges", "runs", "cost_lines", "job_days")
+STAGING = ("horizon", "tariff_days", "owned_charges", "charges", "runs", "cost_lines", "job_days")
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The workbook's own plain CSV or Parquet layouts: fleet ledger, budget, price list and project rules.
+"""The workbook's own plain CSV or Parquet layouts: fleet, tariffs, power, downtime, budget, prices, rates, rules.
 
 A file of such a layout has the table's column names as its header, in any order; columns that are not required
 may be left out.
@@ -18,18 +18,54 @@ LAYOUTS: dict[str, tuple] = {
         {"asset_id": TEXT, "kind": TEXT, "units": INTEGER, "in_service_date": DAY, "life_months": INTEGER,
          "purchase_price": MONEY, "currency": TEXT},
         {"cluster": TEXT, "partition": TEXT, "gpu_model": TEXT, "gpus_per_unit": INTEGER, "description": TEXT,
-         "purchase_date": DAY, "retire_date": DAY, "residual_value": MONEY, "nameplate_kw": NUMBER,
-         "power_fraction": NUMBER, "measured_kw": NUMBER, "pue": NUMBER, "tariff_per_kwh": NUMBER,
-         "heat_credit_per_kwh": NUMBER, "staff_cost_per_month": MONEY, "space_cost_per_month": MONEY},
+         "purchase_date": DAY, "retire_date": DAY, "interconnect_price": MONEY, "residual_value": MONEY,
+         "sale_price": MONEY, "depreciation": TEXT, "declining_rate": NUMBER, "nameplate_kw": NUMBER,
+         "power_fraction": NUMBER, "measured_kw": NUMBER, "pue": NUMBER, "tariff": TEXT, "tariff_per_kwh": NUMBER,
+         "heat_credit_per_kwh": NUMBER, "kg_co2e_per_kwh": NUMBER, "staff_cost_per_month": MONEY,
+         "space_cost_per_month": MONEY},
         [Rule("units", "units < 0", "must not be negative", "units::varchar"),
          Rule("life_months", "life_months < 1", "must be at least 1", "life_months::varchar"),
-         Rule("purchase_price", "purchase_price < 0", "must not be negative", "purchase_price::varchar"),
+         Rule("life_months", "life_months > 1200", "must not exceed 1200", "life_months::varchar"),
+         *(Rule(name, f"{name} < 0", "must not be negative", f"{name}::varchar")
+           for name in ("purchase_price", "interconnect_price", "residual_value", "sale_price", "nameplate_kw",
+                        "measured_kw", "kg_co2e_per_kwh", "staff_cost_per_month", "space_cost_per_month")),
+         Rule("residual_value", "residual_value > purchase_price + coalesce(interconnect_price, 0)",
+              "exceeds what was paid", "residual_value::varchar"),
+         Rule("sale_price", "sale_price is not null and retire_date is null", "is given without a retire_date",
+              "sale_price::varchar"),
+         Rule("depreciation", "depreciation not in ('straight-line', 'declining')",
+              "must be straight-line or declining", "depreciation"),
+         Rule("declining_rate", "not (declining_rate > 0 and declining_rate <= 2)",
+              "must lie above 0 and not above 2", "declining_rate::varchar"),
          Rule("power_fraction", "power_fraction not between 0 and 1", "must lie between 0 and 1",
               "power_fraction::varchar"),
          Rule("pue", "pue < 1", "must be at least 1", "pue::varchar"),
          Rule("retire_date", "retire_date < in_service_date", "lies before in_service_date", "retire_date::varchar"),
          Rule("kind", "kind not in ('server', 'storage', 'network')", "must be server, storage or network", "kind")],
-        "purchase_price * units", "currency",
+        "(purchase_price + coalesce(interconnect_price, 0)) * units", "currency",
+    ),
+    "tariffs": (
+        "tariffs",
+        "Prices of power by hour of the day, from a date on",
+        {"tariff": TEXT, "effective_from": DAY, "from_hour": INTEGER, "to_hour": INTEGER, "price_per_kwh": MONEY,
+         "currency": TEXT},
+        {"days": TEXT, "timezone": TEXT},
+        [Rule("from_hour", "from_hour not between 0 and 23", "must lie between 0 and 23", "from_hour::varchar"),
+         Rule("to_hour", "to_hour not between 0 and 24", "must lie between 0 and 24", "to_hour::varchar"),
+         Rule("to_hour", "to_hour = from_hour", "must differ from from_hour", "to_hour::varchar"),
+         Rule("days", "days not in ('weekday', 'weekend')", "must be weekday, weekend or empty", "days"),
+         Rule("timezone", "timezone is not null and timezone not in (select name from pg_timezone_names())",
+              "is no time zone such as Europe/Berlin", "timezone")],
+        None, None,
+    ),
+    "power_readings": (
+        "power_readings",
+        "Energy metered at owned units, by month",
+        {"asset_id": TEXT, "month": DAY, "kwh": NUMBER},
+        {},
+        [Rule("month", "day(month) <> 1", "must be the first day of a month", "month::varchar"),
+         Rule("kwh", "kwh < 0", "must not be negative", "kwh::varchar")],
+        None, None,
     ),
     "downtime": (
         "downtime",
@@ -82,6 +118,22 @@ CURRENCY_CODE = Rule(
 )
 
 
+# A version of a tariff has one currency and one zone: those of its first line.
+ONE_TARIFF = """
+    update {table} as t set x_reject = json_object('column', wrong, 'found', found, 'reason',
+        'differs from line ' || first_row || ' of the same tariff and date')::varchar
+    from (
+        select rowid as row_id, min(x_source_row) over one as first_row,
+            case when currency <> first(currency) over one then 'currency'
+                when timezone is distinct from first(timezone) over one then 'timezone' end as wrong,
+            case wrong when 'currency' then currency else timezone end as found
+        from {table}
+        where x_reject is null
+        window one as (partition by tariff, effective_from order by x_source_row)
+    ) as line
+    where t.rowid = line.row_id and wrong is not null"""
+
+
 def _reader(name: str) -> Reader:
     dataset, about, required, optional, rules, money, currency = LAYOUTS[name]
     names = {*required, *optional}
@@ -103,8 +155,9 @@ def _reader(name: str) -> Reader:
         if "gpu_model" in columns:
             columns["gpu_model"] = Column(f"accelerator_model({columns['gpu_model'].sql})")
         checks = [*rules, CURRENCY_CODE] if "currency" in names else rules
-        return Plan(name, dataset, header, columns, Dialect(delimiter), checks, timezone=options.timezone,
-                    money=money, currency=currency)  # fmt: skip
+        finish = (ONE_TARIFF,) if name == "tariffs" else ()
+        return Plan(name, dataset, header, columns, Dialect(delimiter), checks, finish=finish,
+                    timezone=options.timezone, money=money, currency=currency)  # fmt: skip
 
     return Reader(name, dataset, about, detect, plan)
 

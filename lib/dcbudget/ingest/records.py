@@ -25,6 +25,8 @@ KEEPING = {
     "fleet": Keeping(("asset_id",)),
     "downtime": Keeping(("cluster", "gpu_model", "host", "start_time")),
     "rates": Keeping(("date", "from_currency", "to_currency")),
+    "tariffs": Keeping(("tariff", "effective_from", "days", "from_hour"), ("tariff", "effective_from")),
+    "power_readings": Keeping(("asset_id", "month")),
     "budget_lines": Keeping(("plan_version", "month", "project", "category", "currency"), ("plan_version",)),
     "prices": Keeping(("provider", "region", "sku", "pricing_category", "effective_from")),
     "project_rules": Keeping(("assign", "field", "pattern"), ()),

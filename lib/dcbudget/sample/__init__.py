@@ -121,6 +121,8 @@ Files
                                a file ending in _restated replaces its month. Unit prices are the list
                                prices of prices.csv; the contract takes 5 % off all but spot and reserved.
 - fleet/fleet.csv              owned hardware, one row a batch of like units; prices and power are per unit
+- fleet/tariffs.csv            prices of power by hour of the day, weekday or weekend, each from a date on
+- fleet/power_readings.csv     energy of one of the batches, off its meter, by month
 - jobs/sacct_YYYY-MM.txt.gz    sacct --parsable2 by month of submission; a job that started has a second row,
                                its batch step. Jobs that still ran when the last month closed have no end.
 - fleet/downtime.csv           spans in which owned GPUs could not run jobs

@@ -5,7 +5,7 @@ Prices are in US dollars, power in kilowatts, times UTC. Sources of the figures:
 - GPU server prices to rent: inside the range of the public on-demand lists of 2023-2025 collected in
   the-full-stack/cloud-gpus (MIT): 2.0-10.0 USD a GPU-hour for H100, 0.6-5.1 for A100 80 GB, about 1 for L4.
 - Nameplate power: vendors' data sheets (8-GPU H100 system 10.2 kW, 8-GPU A100 system 6.5 kW, L4 72 W).
-- Purchase prices, staff, space and tariff: round figures of the right order; no vendor's quotation.
+- Purchase prices, staff, space and tariffs: round figures of the right order; no vendor's quotation.
 - Hours and weekdays of submission: shares of the 82,247 jobs of Microsoft's Philly trace, Sep-Dec 2017.
 """
 
@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from .window import Window, epoch
+from .window import HOUR, Window, epoch
 
 PROJECTS = ("search", "recommendation", "vision", "language", "research", "platform")
 TEAMS = {
@@ -175,24 +177,37 @@ OWNED_CLUSTER, CLOUD_CLUSTER = "hall-1", "cloud"
 
 _FLEET_TABLE = """\
 asset_id,kind,cluster,partition,gpu_model,gpus_per_unit,units,description,\
-purchase_date,in_service_date,retire_date,life_months,purchase_price,residual_value,currency,\
-nameplate_kw,power_fraction,measured_kw,pue,tariff_per_kwh,heat_credit_per_kwh,staff_cost_per_month,\
-space_cost_per_month
+purchase_date,in_service_date,retire_date,life_months,purchase_price,interconnect_price,residual_value,sale_price,\
+currency,depreciation,declining_rate,nameplate_kw,power_fraction,measured_kw,pue,tariff,tariff_per_kwh,\
+heat_credit_per_kwh,staff_cost_per_month,space_cost_per_month
 srv-h100-1,server,hall-1,h100,H100,8,16,Generated: 8-GPU H100 server (batch 1),\
-2024-04-15,2024-07-01,,60,285000,28500,USD,10.2,0.70,7.05,1.28,0.112,0,780,520
+2024-04-15,2024-07-01,,60,285000,,28500,,USD,,,10.2,0.70,7.05,1.28,grid,,0,780,520
 srv-h100-2,server,hall-1,h100,H100,8,16,Generated: 8-GPU H100 server (batch 2),\
-2025-05-12,2025-07-01,,60,262000,26200,USD,10.2,0.70,,1.22,0.112,0.01,780,520
+2025-05-12,2025-07-01,,60,240000,22000,26200,,USD,straight-line,,10.2,0.70,,1.22,grid,,0.01,780,520
 srv-a100-1,server,hall-1,a100,A100,8,24,Generated: 8-GPU A100 server,\
-2022-05-10,2022-07-01,,60,149000,9000,USD,6.5,0.68,4.60,1.38,0.112,0,640,410
+2022-05-10,2022-07-01,,60,149000,,9000,,USD,,,6.5,0.68,4.60,1.38,grid,,0,640,410
 srv-l4-1,server,hall-1,inference,L4,8,16,Generated: 8-GPU L4 inference server,\
-2023-08-21,2023-10-01,,60,46000,3000,USD,2.0,0.55,,1.38,0.112,0,420,210
+2023-08-21,2023-10-01,,60,46000,,3000,,USD,declining,0.35,2.0,0.55,,1.38,,0.112,0,420,210
 sto-nvme-1,storage,hall-1,,,0,3,Generated: all-flash storage array,\
-2024-04-15,2024-07-01,,60,240000,12000,USD,3.2,0.80,,1.38,0.112,0,650,350
+2024-04-15,2024-07-01,,60,240000,,12000,,USD,,,3.2,0.80,,1.38,,0.112,0,650,350
 net-leaf-1,network,hall-1,,,0,12,Generated: 400G leaf or spine switch,\
-2024-04-15,2024-07-01,,60,31000,1000,USD,1.1,0.75,,1.38,0.112,0,120,60
+2024-04-15,2024-07-01,,60,31000,,1000,,USD,,,1.1,0.75,,1.38,,0.112,0,120,60
 """
 FLEET = tuple(csv.DictReader(_FLEET_TABLE.splitlines()))
 FLEET_COLUMNS = tuple(FLEET[0])
+
+_TARIFF_TABLE = """\
+tariff,effective_from,days,from_hour,to_hour,price_per_kwh,currency,timezone
+grid,2022-01-01,,21,7,0.086,USD,America/New_York
+grid,2022-01-01,,7,21,0.118,USD,America/New_York
+grid,2022-01-01,weekday,16,20,0.164,USD,America/New_York
+grid,2026-01-01,,21,7,0.089,USD,America/New_York
+grid,2026-01-01,,7,21,0.122,USD,America/New_York
+grid,2026-01-01,weekday,16,20,0.169,USD,America/New_York
+"""
+TARIFF = tuple(csv.DictReader(_TARIFF_TABLE.splitlines()))
+TARIFF_COLUMNS = tuple(TARIFF[0])
+METERED = "srv-a100-1"  # the batch whose energy is read off a meter
 
 
 def node_ready(partition: Partition) -> list[int]:
@@ -215,6 +230,35 @@ def capacity_gpu_hours(window: Window) -> dict[str, np.ndarray]:
             hours = installed_units(asset, window) * int(asset["gpus_per_unit"]) * window.hours
             totals[asset["gpu_model"]] = totals.get(asset["gpu_model"], 0) + hours
     return totals
+
+
+def metered_kwh(window: Window) -> np.ndarray:
+    """Return the energy of the metered batch in each month, in kWh to one decimal."""
+    asset = next(asset for asset in FLEET if asset["asset_id"] == METERED)
+    swing = 1 + 0.02 * np.sin(np.array(window.ages))
+    return np.round(float(asset["measured_kw"]) * int(asset["units"]) * window.hours * swing, 1)
+
+
+def tariff_price(window: Window) -> np.ndarray:
+    """Return the mean price of a kWh at the tariff in each month: that of each local hour, in USD."""
+    zone = ZoneInfo(TARIFF[0]["timezone"])
+    prices = np.zeros(len(window.months))
+    for m, (start, end) in enumerate(zip(window.edges[:-1], window.edges[1:], strict=True)):
+        for second in range(int(start), int(end), HOUR):
+            prices[m] += _price_at(datetime.fromtimestamp(second, zone))
+    return prices / window.hours
+
+
+def _price_at(local: datetime) -> float:
+    lines = [line for line in TARIFF if line["effective_from"] <= f"{local:%Y-%m-%d}"]
+    newest = max(line["effective_from"] for line in lines)
+    found = 0.0
+    for line in lines:  # prices of weekdays stand behind those of every day
+        first, last = int(line["from_hour"]), int(line["to_hour"])
+        inside = first <= local.hour < last if first < last else local.hour >= first or local.hour < last
+        if line["effective_from"] == newest and inside and (not line["days"] or local.weekday() < 5):
+            found = float(line["price_per_kwh"])
+    return found
 
 
 @dataclass(frozen=True)

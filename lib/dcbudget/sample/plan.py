@@ -1,4 +1,4 @@
-"""The fleet, the price list, the rules of attribution, and the approved budgets.
+"""The fleet and its power, the price list, the rules of attribution, and the approved budgets.
 
 The budgets are what a good planner would have written: the cost of each project at the prices and volumes
 known beforehand, smoothed over neighbouring months, with an error of a few per cent.
@@ -18,13 +18,18 @@ from .catalog import (
     DOWN_GPUS,
     FLEET,
     FLEET_COLUMNS,
+    METERED,
     OWNED_CLUSTER,
     PARTITIONS,
     PROJECTS,
+    TARIFF,
+    TARIFF_COLUMNS,
     TEAMS,
     capacity_gpu_hours,
     events_in,
     installed_units,
+    metered_kwh,
+    tariff_price,
 )
 from .focus import (
     EAST,
@@ -65,7 +70,8 @@ PRICE_COLUMNS = (
     "effective_from",
 )
 IDLE = "Idle capacity"
-FLEET_NUMBERS = tuple(name for name in FLEET_COLUMNS[FLEET_COLUMNS.index("life_months") :] if name != "currency")
+FLEET_WORDS = ("currency", "depreciation", "tariff")
+FLEET_NUMBERS = tuple(name for name in FLEET_COLUMNS[FLEET_COLUMNS.index("life_months") :] if name not in FLEET_WORDS)
 BUDGET_ERROR, BUDGET_ERROR_MAX = 0.012, 0.025  # standard deviation and limit, as a fraction
 GROWTH_BEYOND = 1.008  # a month, for the months planned after the sample's end
 
@@ -133,21 +139,46 @@ def rule_rows() -> list[tuple[str, str, str, str]]:
     return [*rows, ("cluster", "partition", "cloud-*", CLOUD_CLUSTER)]
 
 
+def power_rows(window: Window) -> list[tuple[str, str, str]]:
+    """Return the meter's readings: asset, month, kWh."""
+    return [
+        (METERED, f"{month}-01", f"{kwh:.1f}") for month, kwh in zip(window.months, metered_kwh(window), strict=True)
+    ]
+
+
+def depreciation(asset: dict, window: Window) -> np.ndarray:
+    """Return what a unit of an asset loses in value in each month, by the method that the ledger names."""
+    per = {name: float(asset[name] or 0) for name in FLEET_NUMBERS}
+    paid, life = per["purchase_price"] + per["interconnect_price"], int(per["life_months"])
+    book, lost = paid, np.zeros(life)
+    for age in range(life):
+        left = book - per["residual_value"]
+        even = left / (life - age)
+        lost[age] = even if asset["depreciation"] != "declining" else max(
+            even, min(left, book * per["declining_rate"] / 12))  # fmt: skip
+        book -= lost[age]
+    year, month = map(int, asset["in_service_date"].split("-")[:2])
+    ages = np.array([int(name[:4]) * 12 + int(name[5:]) - year * 12 - month for name in window.months])
+    return np.where((ages >= 0) & (ages < life), lost[np.clip(ages, 0, life - 1)], 0)
+
+
 def owned_costs(window: Window) -> dict[str, np.ndarray]:
     """Return the cost of owned hardware by GPU model ("" for storage and network).
 
-    Each value has the shape (3, months): straight-line depreciation, power less heat sold, staff and space.
+    Each value has the shape (3, months): depreciation, power less heat sold, staff and space.
     """
     costs: dict[str, np.ndarray] = {}
+    by_hour = tariff_price(window)
     for asset in FLEET:
         units = installed_units(asset, window)
         per = {name: float(asset[name] or "nan") for name in FLEET_NUMBERS}
         kw = per["measured_kw"] if asset["measured_kw"] else per["nameplate_kw"] * per["power_fraction"]
-        kwh_price = per["pue"] * per["tariff_per_kwh"] - per["heat_credit_per_kwh"]
+        kwh = metered_kwh(window) if asset["asset_id"] == METERED else units * kw * window.hours
+        price = by_hour if asset["tariff"] else per["tariff_per_kwh"]
         parts = np.array(
             [
-                units * (per["purchase_price"] - per["residual_value"]) / per["life_months"],
-                units * kw * window.hours * kwh_price,
+                units * depreciation(asset, window),
+                kwh * (per["pue"] * price - per["heat_credit_per_kwh"]),
                 units * (per["staff_cost_per_month"] + per["space_cost_per_month"]),
             ]
         )
@@ -266,6 +297,8 @@ def write_plan(folder: Path, lines: pd.DataFrame, window: Window) -> dict[str, i
     tables = {
         "fleet/fleet.csv": (FLEET_COLUMNS, fleet_rows()),
         "fleet/downtime.csv": (DOWNTIME_COLUMNS, downtime_rows(window)),
+        "fleet/tariffs.csv": (TARIFF_COLUMNS, [line.values() for line in TARIFF]),
+        "fleet/power_readings.csv": (("asset_id", "month", "kwh"), power_rows(window)),
         "rules/projects.csv": (("assign", "field", "pattern", "value"), rule_rows()),
         "prices/prices.csv": (PRICE_COLUMNS, price_rows(window)),
     }

@@ -1,4 +1,4 @@
--- How text becomes values. Each returns null where the text is not such a value, so that the row can be rejected;
+-- How text becomes values, and the arithmetic that views share. Of the former each returns null where the text is not such a value, so that the row can be rejected;
 -- none of them rounds money or drops a zone. The session's time zone is UTC.
 
 -- Money: 24 decimals, nothing rounded; an exponent is allowed where no digit is lost.
@@ -157,4 +157,29 @@ create or replace macro tres_gpu_slice(v) as
             nullif(array_to_string(list_sort(list_distinct(list_filter(
                 list_transform(tres_gpu_kinds(v), lambda k: mig_profile(k.name)), lambda s: s is not null))), '+'), '')
         when regexp_matches(v, 'gres/shard(:[^=,]+)?=[1-9]') then 'shard'
+    end;
+
+-- A number of money in whole cents.
+create or replace macro cents(v) as v::decimal(18, 2)::decimal(38, 24);
+
+-- Depreciation of `cost` down to `residual` after n months in service: straight-line where `rate` is null, else a monthly
+-- rate on the book value at the month's start, never below the residual, and straight-line from the month on in which
+-- that writes down more (`switch_month`). It is what spreadsheets call VDB, with months as periods
+-- (https://learn.microsoft.com/office/vba/api/excel.worksheetfunction.vdb). In whole cents, and at the end of the life
+-- what it must be to the last digit.
+create or replace macro switch_month(cost, residual, rate, life) as
+    case when rate is not null then coalesce(list_filter(range(life),
+        lambda n: cost::double * pow(1 - rate, n) * (1 - rate * (life - n)) >= residual::double)[1], life) end;
+
+create or replace macro book_value(cost, residual, rate, n) as
+    greatest(cost::double * pow(1 - rate, n), residual::double);
+
+create or replace macro depreciated(cost, residual, rate, switch, life, n) as
+    case
+        when n <= 0 then 0
+        when n >= life then cost - residual
+        when rate is null then cents((cost - residual)::double * n / life)
+        when n <= switch then cents(cost::double - book_value(cost, residual, rate, n))
+        else cents((cost - residual)::double
+            - (book_value(cost, residual, rate, switch) - residual::double) * (life - n) / (life - switch))
     end;

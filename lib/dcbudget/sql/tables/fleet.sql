@@ -1,5 +1,6 @@
 -- grain: one batch of like owned units; prices, power and monthly costs are per unit
 -- key: asset_id
+-- units: prices and costs in `currency`; kW; fractions 0-1, declining_rate a year; see owned_charges for their use
 create table fleet (
     asset_id varchar not null,
     kind varchar not null,
@@ -14,14 +15,20 @@ create table fleet (
     retire_date date,
     life_months bigint not null,
     purchase_price decimal(38, 24) not null,
+    interconnect_price decimal(38, 24),
     residual_value decimal(38, 24),
+    sale_price decimal(38, 24),
     currency varchar not null,
+    depreciation varchar,
+    declining_rate double,
     nameplate_kw double,
     power_fraction double,
     measured_kw double,
     pue double,
+    tariff varchar,
     tariff_per_kwh double,
     heat_credit_per_kwh double,
+    kg_co2e_per_kwh double,
     staff_cost_per_month decimal(38, 24),
     space_cost_per_month decimal(38, 24),
     x_load_id bigint,
