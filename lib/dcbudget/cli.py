@@ -50,7 +50,12 @@ def load(
     timezone: Annotated[str, typer.Option(help="Zone of times that name none, such as Europe/Berlin.")] = "UTC",
     overlap: Annotated[str, typer.Option(help="A billing period that is loaded already: ask, replace or add.")] = "ask",
     mapping: Annotated[list[str] | None, typer.Option("--map", help="GPU trace: target=column, repeatable.")] = None,
-    as_of: Annotated[str | None, typer.Option(help="Rows that begin later are rejected; default today.")] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option(
+            help="Rows that begin later are rejected; default today. Price lists without dates hold from here."
+        ),
+    ] = None,
 ) -> None:
     """Load billing exports, job logs, fleet, budget, prices, rules and run logs."""
     from dcbudget.ingest.load import load as load_files
@@ -184,6 +189,7 @@ def _options(fields: str, timezone: str, overlap: str, mapping: list[str], as_of
         fields=tuple(name.strip() for name in fields.split(",") if name.strip()),
         timezone=timezone,
         as_of=day,
+        prices_from=day.date() if as_of else None,
         overlap=overlap,
         mapping=dict(pair.split("=", 1) for pair in mapping),
     )

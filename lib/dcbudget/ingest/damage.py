@@ -33,7 +33,7 @@ def separate(source: Source, plan: Plan, clean: Path, line_field: str) -> list[B
         if plan.dialect.header:
             writer.writerow([*plan.fields, line_field])
         try:
-            for line, fields, wrong in _records(source, plan):
+            for line, fields, wrong in records(source, plan):
                 if plan.dialect.header and line == 1:
                     continue
                 if wrong:
@@ -68,6 +68,8 @@ def convert(source: Source, plan: Plan, clean: Path, line_field: str) -> list[Ba
                     writer.writerow([*record[1], record[0]])
         except DAMAGE as error:
             raise damaged(source.path, source.compression, error) from None
+        except UnicodeError as error:
+            raise UnreadableFile(f"{source.path.name}: damaged {source.encoding} text ({error})") from None
     return bad
 
 
@@ -82,7 +84,7 @@ def _dialect(plan: Plan) -> dict:
     }
 
 
-def _records(source: Source, plan: Plan) -> Iterator[tuple[int, list[str], BadRecord | None]]:
+def records(source: Source, plan: Plan) -> Iterator[tuple[int, list[str], BadRecord | None]]:
     """(line, fields, None) for a record that parses, (line, [], what is wrong) for one that does not."""
     parse = _parse_quoted if plan.dialect.quoted else _parse_plain
     lines = _numbered_lines(source)

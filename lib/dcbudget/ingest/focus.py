@@ -44,24 +44,16 @@ FIRST_SEEN = (
     ("1.2", {"invoiceid", "billingaccounttype", "subaccounttype", "pricingcurrency"}),
     ("1.1", {"capacityreservationid", "skumeter", "skupricedetails", "servicesubcategory"}),
 )
-CONTRACT_COMMITMENT = {"contractcommitmentid", "contractcommitmentcost", "contractcommitmentperiodstart"}
 NAMES = {name.lower() for name in COLUMNS}
 
 
 def detect(source: Source) -> bool:
-    if _is_contract_commitment(source):
-        return True
     names = {name.lower() for name in source.best_delimiter(NAMES)[1]}
     return len(names & {name.lower() for name in MANDATORY}) >= 10
 
 
 def plan(source: Source, options: Options) -> Plan:
     """Columns by name, whatever their order and case; columns that FOCUS 1.2 lacks are kept in `x_extra`."""
-    if _is_contract_commitment(source):
-        raise UnreadableFile(
-            f"{source.path.name}: FOCUS's ContractCommitment dataset describes contracts and holds no charges;"
-            " load the Cost and Usage dataset"
-        )
     delimiter, header = source.best_delimiter(NAMES)
     by_name = {name.lower(): name for name in reversed(header)}
     for new, old in ((new, old) for old, new in RENAMED.items() if old.lower() not in by_name):
@@ -81,11 +73,6 @@ def plan(source: Source, options: Options) -> Plan:
         money="BilledCost",
         currency="BillingCurrency",
     )
-
-
-def _is_contract_commitment(source: Source) -> bool:
-    names = {name.lower() for name in source.best_delimiter(CONTRACT_COMMITMENT)[1]}
-    return names >= CONTRACT_COMMITMENT and "billedcost" not in names
 
 
 def _columns(header: list[str], by_name: dict[str, str]) -> dict[str, Column]:

@@ -21,6 +21,7 @@ KEEPING = {
     "run_metrics": Keeping(("run_id", "metric", "step", "time")),
     "fleet": Keeping(("asset_id",)),
     "budget_lines": Keeping(("plan_version", "month", "project", "category", "currency"), ("plan_version",)),
+    "contract_commitments": Keeping(("ContractCommitmentId", "ContractId", "ContractCommitmentPeriodStart")),
     "prices": Keeping(("provider", "region", "sku", "pricing_category", "effective_from")),
     "project_rules": Keeping(("assign", "field", "pattern"), ()),
 }
