@@ -86,14 +86,18 @@ def formats() -> None:
 
 @app.command()
 def check(db: Database = None, as_json: Json = False) -> None:
-    """Run every check; exit 1 where one finds rows."""
-    from dcbudget import warehouse
+    """Run every check; exit 1 where one finds rows. Where FOCUS bills do not keep to FOCUS is listed, and no error."""
+    from dcbudget import conformance, warehouse
 
-    found = warehouse.check(db)
+    found, findings = warehouse.check(db), conformance.findings(db)
+    findings = findings.astype(object).where(findings.notna(), None)
     if as_json:
-        print(json.dumps({"checks": found.to_dict("records")}, indent=2))
+        print(json.dumps({"checks": found.to_dict("records"), "conformance": findings.to_dict("records")}, indent=2))
     else:
         _print_table(list(found.columns), found.astype(str).values.tolist())
+        if len(findings):
+            print("\nFOCUS conformance: findings against the version of each file; rows are empty for a whole column")
+            _print_table(list(findings.columns), findings.fillna("").astype(str).values.tolist())
     if (found["offending_rows"] > 0).any():
         raise typer.Exit(1)
 
