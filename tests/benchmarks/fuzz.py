@@ -240,7 +240,7 @@ def run(seed: Seed, cases: int, folder: Path, random_seed: int = 0) -> list[str]
 
     try:
         # behind the last one a file that is not there, so that the last one is judged too
-        load([*paths, folder / "none"], folder / "fuzz.duckdb", options=OPTIONS,
+        load([*paths, folder / "none"], _blank(folder / "fuzz.duckdb"), options=OPTIONS,
              on_start=lambda path, con: judge(con), on_result=results.append)  # fmt: skip
     except Exception as error:  # whatever it is, it is what is looked for
         wrong.append(f"{paths[len(results)]}: {type(error).__name__}: {error}")
