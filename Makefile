@@ -46,8 +46,9 @@ test: lint $(DB)   ## ruff, the test suite and pytest --nbval
 notebooks: $(DB)   ## run the notebooks on the sample and store their results
 	DCBUDGET_DB=$(abspath $(DB)) $(BIN)/python tests/store_notebooks.py
 
-bench: install     ## measure speed as ratios against bare runs of the same machine
+bench: install     ## measure speed as ratios against bare runs of the same machine, and damage files in many ways
 	$(BIN)/python tests/benchmarks/bench.py
+	$(BIN)/python tests/benchmarks/fuzz.py
 
 browser:           ## install the headless Chromium that the browser tests use (Debian; elsewhere install Chrome)
 	apt-get update -qq && apt-get install -y -qq chromium fonts-dejavu-core

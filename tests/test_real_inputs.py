@@ -3,8 +3,9 @@
 import csv
 import gzip
 import re
-from datetime import datetime, timedelta
-from decimal import Decimal
+from collections import Counter
+from datetime import date, datetime, timedelta
+from decimal import Decimal, localcontext
 from pathlib import Path
 
 import duckdb
@@ -84,9 +85,100 @@ def test_every_bill_together_passes_every_check(real, db):
 
 
 def test_contract_commitments_are_no_charges(real, db):
-    result = load_one(real / "billing/focus_1_3_contract_commitment_aws.csv", db)
-    assert result.status == "failed"
-    assert "ContractCommitment dataset describes contracts and holds no charges" in result.message
+    path = real / "billing/focus_1_3_contract_commitment_aws.csv"
+    result = load_one(path, db)
+    with path.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    total = sum(Decimal(row["ContractCommitmentCost"]) for row in rows)
+    assert (result.status, result.rows_loaded, result.cost[0].loaded) == ("loaded", 140, total)
+    usage = [row for row in rows if row["ContractCommitmentCategory"] == "Usage"]
+    hours = sum(Decimal(row["ContractCommitmentQuantity"]) for row in usage)
+    assert ask(db, "select count(*), sum(ContractCommitmentQuantity) from contract_commitments") == [(140, hours)]
+    assert ask(db, "select count(*) from charges") == [(0,)]
+    load([path], db, options=Options(overlap="replace"))
+    assert ask(db, "select count(*), sum(ContractCommitmentCost) from contract_commitments") == [(140, total)]
+
+
+def test_prices_of_gpu_servers(real, db):
+    """Prices are of the server; two rows disagree about one SKU, three name a range of GPUs or no server's price."""
+    path = real / "prices/cloud-gpus.csv"
+    assert "its prices have no date; say --as-of" in load_one(path, db).message
+    result = load_one(path, db, prices_from=date(2025, 6, 1))
+    with path.open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    said = Counter((row["Cloud"], row["On-demand"]) for row in rows if row["On-demand"])
+    held = ask(db, "select provider, unit_price from prices where pricing_category = 'Standard'")
+    held = Counter((provider, f"{price:.2f}") for provider, price in held)
+    assert held <= Counter((cloud, f"{Decimal(price):.2f}") for cloud, price in said.elements())
+    prices = len([1 for row in rows for name in ("On-demand", "Spot") if row[name]])
+    unpriced = len([1 for row in rows if not row["On-demand"] and not row["Spot"]])
+    assert result.rows_read == prices + unpriced
+    reasons = Counter(reason.split(" as line")[0] for _, _, _, reason in rejects(db))
+    assert reasons == {"is empty": unpriced, "the same provider, region, sku, pricing_category, effective_from": 15}
+    assert ask(db, "select distinct effective_from, currency, unit from prices") == [(date(2025, 6, 1), "USD", "Hours")]
+    assert ask(db, "select gpu_model, gpus, unit_price from prices where sku = 'p4d.24xlarge' order by all") == [
+        ("A100", 8, Decimal("9.83")), ("A100", 8, Decimal("32.77"))
+    ]  # fmt: skip
+    assert (
+        ask(db, "select sku, gpus from prices where sku like 'n1-highmem-8 %' and gpu_model = 'V100'")
+        == [("n1-highmem-8 + 1x V100 (16 GB)", 1)] * 2
+    )
+
+
+def test_history_of_prices(real, db):
+    """Its files are named by day, and those of one day restate one another; two are the same to the byte."""
+    files = sorted((real / "prices/history").iterdir())
+    results = load(files, db)
+    days = [date.fromisoformat(file.name[:10]) for file in files]
+    unchanged = [result.path.name for result in results if result.status == "unchanged"]
+    assert unchanged == ["2023-08-16_605c7aaf.csv", "2023-10-23_a974af72.csv"]
+    found = {result.status for result in results if result.path.name not in unchanged}
+    assert (len(files), found) == (55, {"loaded", "replaced"})
+    kept = {day for day, file in zip(days, files, strict=True) if file.name not in unchanged}
+    assert {row[0] for row in ask(db, "select distinct effective_from from prices")} == kept
+    assert all(result.rows_read == result.rows_loaded + result.rows_rejected for result in results)
+    assert_conserved(results[-1], db)
+
+
+STATUSES = {
+    "cluster_summary.csv": "these are averages over whole clusters and no jobs",
+    "sacct_gpu_snowman.txt": "sacct text without a header; name its fields by --fields",
+    "sacct_phillips_noheader.log": "sacct text without a header; name its fields by --fields",
+}
+# Billed money of every bill, as Python's csv and Decimal sum it.
+MONEY = {
+    "EA_ActualCost_Small.csv": ("USD", "Cost"),
+    "EA_NoRows.csv": None,
+    "aws_cur_legacy.csv": ("USD", "lineItem/UnblendedCost"),
+    "azure_ea.csv": ("CAD", "CostInBillingCurrency"),
+    "focus_1_3_contract_commitment_aws.csv": ("USD", "ContractCommitmentCost"),
+    **{name: ("USD", "BilledCost") for name in BILLS},
+}
+
+
+def test_every_file_loads_or_says_what_it_is_not(real, tmp_path):
+    """Each file alone; what a reader refuses is refused in one sentence, and every row and amount is accounted for."""
+    others = ("slurm_job.json",)  # nested; it has tests of its own
+    files = [path for folder in ("billing", "jobs") for path in (real / folder).iterdir() if path.is_file()]
+    for path in sorted(path for path in files if path.name not in others):
+        db = tmp_path / f"{path.name}.duckdb"
+        result = load_one(path, db)
+        if path.name in STATUSES:
+            assert result.status == "failed" and STATUSES[path.name] in result.message
+            continue
+        assert result.status == "loaded", result.message
+        assert result.rows_rejected == 0, result.message
+        assert_conserved(result, db)
+        if path.name in MONEY:
+            found = {cost.currency: cost.loaded for cost in result.cost}
+            assert found == ({MONEY[path.name][0]: _sum(path, MONEY[path.name][1])} if MONEY[path.name] else {})
+        db.unlink()
+
+
+def _sum(path: Path, column: str) -> Decimal:
+    with path.open(encoding="utf-8-sig", newline="") as stream, localcontext(prec=60):
+        return sum((Decimal(row[column]) for row in csv.DictReader(stream) if row[column] not in ("", "NULL")),
+                   Decimal(0))  # fmt: skip
 
 
 def test_philly(real, db):

@@ -50,7 +50,12 @@ def load(
     timezone: Annotated[str, typer.Option(help="Zone of times that name none, such as Europe/Berlin.")] = "UTC",
     overlap: Annotated[str, typer.Option(help="A billing period that is loaded already: ask, replace or add.")] = "ask",
     mapping: Annotated[list[str] | None, typer.Option("--map", help="GPU trace: target=column, repeatable.")] = None,
-    as_of: Annotated[str | None, typer.Option(help="Rows that begin later are rejected; default today.")] = None,
+    as_of: Annotated[
+        str | None,
+        typer.Option(
+            help="Rows that begin later are rejected; default today. Price lists without dates hold from here."
+        ),
+    ] = None,
     keep_names: Annotated[bool, typer.Option("--keep-names", help="Keep job names, which may name people.")] = False,
     currency: Annotated[str, typer.Option(help="Currency of amounts that name none (OpenCost), such as EUR.")] = "USD",
 ) -> None:
@@ -83,14 +88,18 @@ def formats() -> None:
 
 @app.command()
 def check(db: Database = None, as_json: Json = False) -> None:
-    """Run every check; exit 1 where one finds rows."""
-    from dcbudget import warehouse
+    """Run every check; exit 1 where one finds rows. Where FOCUS bills do not keep to FOCUS is listed, and no error."""
+    from dcbudget import conformance, warehouse
 
-    found = warehouse.check(db)
+    found, findings = warehouse.check(db), conformance.findings(db)
+    findings = findings.astype(object).where(findings.notna(), None)
     if as_json:
-        print(json.dumps({"checks": found.to_dict("records")}, indent=2))
+        print(json.dumps({"checks": found.to_dict("records"), "conformance": findings.to_dict("records")}, indent=2))
     else:
         _print_table(list(found.columns), found.astype(str).values.tolist())
+        if len(findings):
+            print("\nFOCUS conformance: findings against the version of each file; rows are empty for a whole column")
+            _print_table(list(findings.columns), findings.fillna("").astype(str).values.tolist())
     if (found["offending_rows"] > 0).any():
         raise typer.Exit(1)
 
@@ -204,6 +213,7 @@ def _options(
         fields=tuple(name.strip() for name in fields.split(",") if name.strip()),
         timezone=timezone,
         as_of=day,
+        prices_from=day.date() if as_of else None,
         overlap=overlap,
         currency=currency,
         mapping=dict(pair.split("=", 1) for pair in mapping),

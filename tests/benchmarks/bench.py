@@ -5,6 +5,7 @@ medians are compared. A missed target is printed, not an error, because the mach
 """
 
 import argparse
+import csv
 import json
 import os
 import platform
@@ -25,6 +26,7 @@ BIN = Path(sys.executable).parent
 FILES = Path(__file__).with_name("files.py")
 MIB = 1024 * 1024
 JOB_ROWS = 1_000_000
+BILL_ROWS = 1_000_000
 # Bytes of disk for each charge: the files, and two databases at once.
 DISK_BYTES_A_ROW = 1600
 
@@ -337,9 +339,38 @@ def load_jobs(bench: Bench) -> None:
             bench.database(name)
 
 
+# What of a cloud's own bill is an amount or a time, as the bare scan types it; the rest is text there.
+AMOUNTS = {
+    "aws_cur": ("lineItem/UnblendedCost", "lineItem/UsageAmount", "pricing/publicOnDemandCost",
+                "reservation/EffectiveCost", "reservation/UnusedRecurringFee",
+                "reservation/UnusedAmortizedUpfrontFeeForBillingPeriod", "savingsPlan/SavingsPlanEffectiveCost",
+                "savingsPlan/TotalCommitmentToDate", "savingsPlan/UsedCommitment"),
+    "azure": ("Cost", "Quantity", "UnitPrice", "EffectivePrice", "PayGPrice"),
+    "gcp_billing": ("cost", "cost_at_list", "usage.amount", "usage.amount_in_pricing_units", "price.effective_price"),
+    "oci_cost": ("cost/myCost", "cost/unitPrice", "usage/billedQuantity"),
+}  # fmt: skip
+
+
+def load_bills(bench: Bench) -> None:
+    """The clouds' own bills, which become FOCUS columns, against a create table as with typed amounts."""
+    heading(f"5. load {BILL_ROWS:,} rows of the clouds' own bills, against a bare create table as with typed amounts")
+    for kind, amounts in AMOUNTS.items():
+        path = bench.file(kind, BILL_ROWS)
+        with path.open(encoding="utf-8", newline="") as stream:
+            names = next(csv.reader(stream))
+        typed = ", ".join(f"'{name}': '{'DECIMAL(38, 18)' if name in amounts else 'VARCHAR'}'" for name in names)
+        dialect = "header = true, auto_detect = false, delim = ',', quote = '\"', escape = '\"'"
+        statement = f"create table bill as select * from read_csv('{path}', columns = {{{typed}}}, {dialect})"
+        what = f"{kind} ({path.stat().st_size / MIB:.0f} MiB)"
+        bench.measure(what, partial(bench.bare, path, statement), partial(bench.load, path, kind), 2)
+        expect_loaded(bench.database(kind, fresh=False), BILL_ROWS)
+        for name in (kind, "bare"):
+            bench.database(name)
+
+
 def marts(bench: Bench) -> None:
     """Every mart of the sample as a DataFrame, against one plain sum over its charges."""
-    heading("5. marts of the sample, in the process, against one plain group-by over its charges")
+    heading("6. marts of the sample, in the process, against one plain group-by over its charges")
     run = process([sys.executable, "-c", MARTS, bench.sample_database(), bench.repeat])
     times = json.loads(run.output)
     plain = Run(times.pop(""), float("nan"), 0)
@@ -347,7 +378,14 @@ def marts(bench: Bench) -> None:
         report(name, [plain], [Run(seconds, float("nan"), run.peak_mib)], None)
 
 
-SECTIONS = {"load": load_charges, "report": monthly_report, "again": load_again, "jobs": load_jobs, "marts": marts}
+SECTIONS = {
+    "load": load_charges,
+    "report": monthly_report,
+    "again": load_again,
+    "jobs": load_jobs,
+    "bills": load_bills,
+    "marts": marts,
+}
 
 
 def print_facts() -> None:

@@ -104,6 +104,17 @@ MAPS = """
         from_json(SkuPriceDetails, '"MAP(VARCHAR, VARCHAR)"') as SkuPriceDetails)
     from ({charges})"""
 ISO = "timestampformat '%Y-%m-%dT%H:%M:%SZ'"
+# The clouds' own bills: their seeds over and over, with another resource each time.
+SEEDS = Path(__file__).resolve().parents[1] / "seeds"
+NATIVE = {
+    "aws_cur": "lineItem/ResourceId",
+    "azure": "ResourceId",
+    "gcp_billing": "resource.global_name",
+    "oci_cost": "product/resourceId",
+}
+REPEATED = """
+    select * replace (coalesce("{field}", '') || '-' || i as "{field}")
+    from range($rows // 6) t(i), read_csv('{seed}', all_varchar = true) limit $rows"""
 # Kind of file -> query and the options of `copy`.
 KINDS = {
     "csv": (CHARGES, f"format csv, header, {ISO}"),
@@ -112,6 +123,10 @@ KINDS = {
     "sacct": (SACCT, "format csv, header, delimiter '|', quote ''"),
     "swf": (SWF, "format csv, header false, delimiter '\x1f', quote ''"),
     "gpu-trace": (GPU_TRACE, "format csv, header"),
+    **{
+        kind: (REPEATED.format(field=field, seed=SEEDS / f"{kind}.csv"), "format csv, header")
+        for kind, field in NATIVE.items()
+    },
 }
 
 

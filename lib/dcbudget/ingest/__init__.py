@@ -3,7 +3,9 @@
 from dcbudget.ingest import (
     aws_cur,
     azure,
+    cloud_gpus,
     codecarbon,
+    contract_commitments,
     ecb,
     focus,
     gcp,
@@ -26,6 +28,7 @@ from dcbudget.ingest import (
 # In the order in which a file is tried.
 READERS = (
     focus.READER,
+    contract_commitments.READER,
     aws_cur.READER,
     azure.READER,
     gcp.READER,
@@ -34,6 +37,7 @@ READERS = (
     *layouts.READERS,
     ecb.READER,
     *kubernetes.READERS,
+    cloud_gpus.READER,
     gpu_trace.READER,
     swf.READER,
     sacct.READER,

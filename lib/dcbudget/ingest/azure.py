@@ -220,7 +220,7 @@ def _english(name: str) -> str:
 
 
 def _places(known: _Known, find: native.Find) -> dict[str, str]:
-    places = {"{tags}": _tags(find("Tags") or "null::varchar")}
+    places = {"{tags}": _tags(find("Tags")) if find("Tags") else "null::varchar"}
     for name in DATES:
         places[f"{{date:{name}}}"] = _date(name, False, known, find)
         places[f"{{day after:{name}}}"] = _date(name, True, known, find)

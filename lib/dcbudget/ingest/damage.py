@@ -48,7 +48,7 @@ def whole_records(source: Source, plan: Plan) -> Records:
     """
     width = len(plan.fields)
     try:
-        for line, fields, wrong in _records(source, plan):
+        for line, fields, wrong in records(source, plan):
             if plan.dialect.header and line == 1:
                 continue
             while len(fields) > width and not fields[-1]:
@@ -81,6 +81,8 @@ def convert(source: Source, plan: Plan, clean: Path, line_field: str) -> list[Ba
                     writer.writerow([*record[1], record[0]])
         except DAMAGE as error:
             raise damaged(source.path, source.compression, error) from None
+        except UnicodeError as error:
+            raise UnreadableFile(f"{source.path.name}: damaged {source.encoding} text ({error})") from None
     return bad
 
 
@@ -95,7 +97,7 @@ def _dialect(plan: Plan) -> dict:
     }
 
 
-def _records(source: Source, plan: Plan) -> Iterator[tuple[int, list[str], BadRecord | None]]:
+def records(source: Source, plan: Plan) -> Iterator[tuple[int, list[str], BadRecord | None]]:
     """(line, fields, None) for a record that parses, (line, [], what is wrong) for one that does not."""
     parse = _parse_quoted if plan.dialect.quoted else _parse_plain
     lines = _numbered_lines(source)

@@ -15,7 +15,7 @@ QUANTITY = (
     "PricingQuantity",
 )
 TIME = ("BillingPeriodEnd", "BillingPeriodStart", "ChargePeriodEnd", "ChargePeriodStart")
-# Mandatory in every version from 1.0 on: a file without one of these columns is not loaded.
+# Mandatory in every version from 1.0 on.
 MANDATORY = (
     "BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodEnd",
     "BillingPeriodStart", "ChargeCategory", "ChargeClass", "ChargeDescription", "ChargePeriodEnd",
@@ -36,6 +36,8 @@ REQUIRED = (
     "BilledCost", "BillingCurrency", "BillingPeriodEnd", "BillingPeriodStart", "ChargeCategory",
     "ChargePeriodEnd", "ChargePeriodStart", "EffectiveCost",
 )  # fmt: skip
+# Without one of these columns a file is not loaded: charges could neither be counted, told apart nor replaced.
+NEEDED = (*REQUIRED, "BillingAccountId", "ProviderName", "ServiceName")
 # 1.3 names these anew and keeps the old ones as deprecated.
 RENAMED = {"ProviderName": "ServiceProviderName", "PublisherName": "HostProviderName"}
 OURS = {"x_project": "text", "x_cluster": "text", "x_gpu_model": "text", "x_gpu_hours": "number"}
@@ -44,30 +46,22 @@ FIRST_SEEN = (
     ("1.2", {"invoiceid", "billingaccounttype", "subaccounttype", "pricingcurrency"}),
     ("1.1", {"capacityreservationid", "skumeter", "skupricedetails", "servicesubcategory"}),
 )
-CONTRACT_COMMITMENT = {"contractcommitmentid", "contractcommitmentcost", "contractcommitmentperiodstart"}
 NAMES = {name.lower() for name in COLUMNS}
 
 
 def detect(source: Source) -> bool:
-    if _is_contract_commitment(source):
-        return True
     names = {name.lower() for name in source.best_delimiter(NAMES)[1]}
     return len(names & {name.lower() for name in MANDATORY}) >= 10
 
 
 def plan(source: Source, options: Options) -> Plan:
     """Columns by name, whatever their order and case; columns that FOCUS 1.2 lacks are kept in `x_extra`."""
-    if _is_contract_commitment(source):
-        raise UnreadableFile(
-            f"{source.path.name}: FOCUS's ContractCommitment dataset describes contracts and holds no charges;"
-            " load the Cost and Usage dataset"
-        )
     delimiter, header = source.best_delimiter(NAMES)
     by_name = {name.lower(): name for name in reversed(header)}
     for new, old in ((new, old) for old, new in RENAMED.items() if old.lower() not in by_name):
         if new.lower() in by_name:
             by_name[old.lower()] = by_name[new.lower()]
-    missing = [name for name in MANDATORY if name.lower() not in by_name]
+    missing = [name for name in NEEDED if name.lower() not in by_name]
     if missing:
         raise UnreadableFile(f"{source.path.name}: not a FOCUS export, column {', '.join(missing)} is missing")
     version = next((v for v, names in FIRST_SEEN if names & set(by_name)), "1.0")
@@ -81,11 +75,6 @@ def plan(source: Source, options: Options) -> Plan:
         money="BilledCost",
         currency="BillingCurrency",
     )
-
-
-def _is_contract_commitment(source: Source) -> bool:
-    names = {name.lower() for name in source.best_delimiter(CONTRACT_COMMITMENT)[1]}
-    return names >= CONTRACT_COMMITMENT and "billedcost" not in names
 
 
 def _columns(header: list[str], by_name: dict[str, str]) -> dict[str, Column]:

@@ -38,14 +38,20 @@ TRACES: dict[str, dict[str, str]] = {
 }  # fmt: skip
 # Traces whose times are seconds after a start that they do not tell: they are counted from 1970.
 OF_SECONDS = {"alibaba": ("submit_time", "start_time", "end_time")}
+# What tells a table of averages from a trace.
+SUMMARY = {"job_num", "avg_run_time_gpu", "avg_que_time_gpu"}
 
 
 def detect(source: Source) -> bool:
-    return _known_trace(_header(source)[1]) is not None
+    return _is_summary(source) or _known_trace(_header(source)[1]) is not None
 
 
 def plan(source: Source, options: Options) -> Plan:
     """The user's mapping goes over a built-in one."""
+    if _is_summary(source):
+        raise UnreadableFile(
+            f"{source.path.name}: these are averages over whole clusters and no jobs; load the traces that they sum up"
+        )
     delimiter, header = _header(source, set(options.mapping.values()))
     trace = _known_trace(header)
     if unknown := [target for target in options.mapping if target not in TARGETS]:
@@ -161,6 +167,12 @@ def _state(text: str) -> str:
         for state, names in words.items()
     )
     return f"case {branches} end"
+
+
+def _is_summary(source: Source) -> bool:
+    """Acme's `cluster_summary.csv` (Hu et al. 2024) has one row a cluster."""
+    names = {name.lower() for name in source.best_delimiter(SUMMARY)[1]}
+    return names >= SUMMARY
 
 
 def _header(source: Source, more: set[str] = frozenset()) -> tuple[str, list[str]]:

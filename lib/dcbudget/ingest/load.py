@@ -1,11 +1,13 @@
 """Loads files into the database: finds the format, lands each file, settles what it replaces, and keeps the books."""
 
+import csv
 import glob
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 
 import duckdb
@@ -14,8 +16,8 @@ from dcbudget import privacy, warehouse
 from dcbudget.errors import DcbudgetError, RefusedFile, UnreadableFile
 from dcbudget.ingest import READERS, charges, records
 from dcbudget.ingest.landing import Landed, land, lines_hold
-from dcbudget.ingest.plan import Options, Plan, Reader
-from dcbudget.ingest.source import Source, fingerprint, open_source
+from dcbudget.ingest.plan import Options, Plan, Reader, ref
+from dcbudget.ingest.source import NULL_WORDS, Source, fingerprint, open_source
 from dcbudget.privacy import Pseudonyms
 
 # What a folder may hold beside data.
@@ -34,6 +36,8 @@ NOT_DATA = (
     ".py",
     ".sql",
 )
+# How many records are looked at for the first value of a column.
+RECORDS_LOOKED_AT = 100
 NOT_DATA_NAMES = ("README", "README.txt", "LICENSE", "truth.json")
 # What MLflow keeps beside the metrics of a run, and beside the runs of an experiment.
 BESIDE_METRICS = ("params", "tags", "aliases", "artifacts", "inputs", "outputs", "datasets", "models", "traces")
@@ -190,7 +194,7 @@ def _load_one(
             landed = land(con, source, plan, table, shape, load_id, careful=True)
             con.execute("begin")
             status = judge()
-        result = _keep_books(con, path, plan, landed, load_id, status, mark, stat)
+        result = _keep_books(con, source, plan, landed, load_id, status, mark, stat)
         (charges if is_bill else records).publish(con, plan.dataset, table, load_id, names)
         con.execute("commit")
     except BaseException:
@@ -230,9 +234,26 @@ def _shape(con: duckdb.DuckDBPyConnection, dataset: str) -> str:
     return "shape"
 
 
-def _keep_books(con, path: Path, plan: Plan, landed: Landed, load_id: int, status: str, mark: str, stat) -> FileResult:
+def _first_values(source: Source, plan: Plan) -> list[str | None]:
+    """The first text of each field that holds times or amounts, as far as the file's first bytes tell."""
+    measured = {column.sql for column in plan.columns.values() if column.kind in ("money", "quantity", "time")}
+    found: list[str | None] = [None] * len(plan.fields)
+    if source.kind != "text" or plan.convert:
+        return found
+    records = csv.reader(source.head_lines, delimiter=plan.dialect.delimiter) if plan.dialect.quoted else ()
+    with suppress(csv.Error):
+        for record in islice(records, plan.dialect.header, RECORDS_LOOKED_AT):
+            for position, (name, text) in enumerate(zip(plan.fields, record, strict=False)):
+                if found[position] is None and text not in NULL_WORDS and ref(name) in measured:
+                    found[position] = text
+    return found
+
+
+def _keep_books(
+    con, source: Source, plan: Plan, landed: Landed, load_id: int, status: str, mark: str, stat
+) -> FileResult:
     """Count rows and money, move rejected rows to `rejects`, and write the load down."""
-    table = landed.table
+    path, table = source.path, landed.table
     money = f"coalesce({plan.money}, 0)" if plan.money else "0::decimal(38, 24)"
     currency = f"coalesce({plan.currency}, '?')" if plan.currency else "'?'"
     costs = []
@@ -264,6 +285,10 @@ def _keep_books(con, path: Path, plan: Plan, landed: Landed, load_id: int, statu
         [load_id, path.name, str(path.resolve()), mark, stat.st_size, stat.st_mtime_ns, plan.format, plan.dataset,
          read, kept, read - kept, landed.rows_skipped, status, datetime.now(UTC).replace(tzinfo=None)],
     )  # fmt: skip
+    con.execute(
+        "insert into load_columns select ?, unnest(range(1, len(?) + 1)), unnest(?), unnest(?)",
+        [load_id, plan.fields, plan.fields, _first_values(source, plan)],
+    )
     for cost in costs:
         con.execute("insert into load_costs values (?, ?, ?, ?, ?)",
                     [load_id, cost.currency, cost.read, cost.loaded, cost.rejected])  # fmt: skip

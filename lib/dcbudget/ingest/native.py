@@ -137,6 +137,8 @@ def json_value(document: str, path: str) -> str:
 
 def json_object_of(document: str, rename: str = "key", leave_out: tuple[str, ...] = ()) -> str:
     """SQL for a JSON object with its keys renamed (SQL over `key`); a text that is none is kept as `x_unreadable`."""
+    if rename == "key" and not leave_out:
+        return _readable(document, "OBJECT", f"nullif(json({document})::varchar, '{{}}')")
     pairs = f"list_zip(json_keys({document}), json_extract({document}, '$.*'))"
     key = rename.replace("key", "p[1]")
     return _readable(document, "OBJECT", _members(pairs, key, "p[2]", leave_out))

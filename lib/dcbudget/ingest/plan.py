@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 
 from dcbudget.ingest.source import NULL_WORDS, Source
 
@@ -120,6 +120,7 @@ class Options:
     fields : names of the fields of a file without a header.
     timezone : zone of times without one, an IANA name.
     as_of : charges and jobs that begin more than a day later are rejected as lying in the future.
+    prices_from : the day from which a price list holds that names none.
     overlap : "ask" (refuse what is unclear), "replace" or "add", for a billing period that is already loaded.
     mapping : target column -> field of the file, for the generic GPU trace.
     keep_names : whether names of jobs, which are free text, are kept.
@@ -129,6 +130,7 @@ class Options:
     fields: tuple[str, ...] = ()
     timezone: str = "UTC"
     as_of: datetime = datetime(9999, 1, 1)
+    prices_from: date | None = None
     overlap: str = "ask"
     mapping: dict[str, str] = field(default_factory=dict)
     keep_names: bool = False

@@ -28,6 +28,7 @@ KEEPING = {
     "tariffs": Keeping(("tariff", "effective_from", "days", "from_hour"), ("tariff", "effective_from")),
     "power_readings": Keeping(("asset_id", "month")),
     "budget_lines": Keeping(("plan_version", "month", "project", "category", "currency"), ("plan_version",)),
+    "contract_commitments": Keeping(("ContractCommitmentId", "ContractId", "ContractCommitmentPeriodStart")),
     "prices": Keeping(("provider", "region", "sku", "pricing_category", "effective_from")),
     "project_rules": Keeping(("assign", "field", "pattern"), ()),
 }

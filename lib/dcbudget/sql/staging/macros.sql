@@ -1,21 +1,33 @@
 -- How text becomes values, and the arithmetic that views share. Of the former each returns null where the text is not such a value, so that the row can be rejected;
 -- none of them rounds money or drops a zone. The session's time zone is UTC.
 
+-- A decimal that has at most 12 decimals and few digits before them, or null. Through 64 bits DuckDB casts it some thirty
+-- times faster than through the 128 that money and quantities are kept in. `e` is where its exponent begins, or 0.
+create or replace macro to_short_decimal(v, e) as
+    case
+        when e = 0 and length(v) - strpos(v, '.') <= 12 then try_cast(v as decimal(18, 12))
+        when e > 1 and if(contains(v, '.'), e - 1 - strpos(v, '.'), 0) + greatest(0, -try_cast(substr(v, e + 1) as int)) <= 12
+            then try_cast(v as decimal(18, 12))
+    end;
+
 -- Money: 24 decimals, nothing rounded; an exponent is allowed where no digit is lost.
 create or replace macro to_money(v) as
     case
         when length(v) <= 24 and not contains(v, 'e') and not contains(v, 'E') and not contains(v, '_')
-            then try_cast(v as decimal(38, 24))
+            then coalesce(to_short_decimal(v, 0)::decimal(38, 24), try_cast(v as decimal(38, 24)))
         when regexp_full_match(trim(v), '[+-]?\d*\.?\d{0,24}0*')
             then try_cast(v as decimal(38, 24))
         when regexp_full_match(trim(v), '[+-]?\d*\.?\d*[eE][+-]?\d+')
             and length(rtrim(regexp_extract(v, '\.(\d*)', 1), '0')) <= 24 + try_cast(regexp_extract(v, '[eE](.+)', 1) as int)
-            then try_cast(v as decimal(38, 24))
+            then coalesce(to_short_decimal(v, strpos(lower(v), 'e'))::decimal(38, 24), try_cast(v as decimal(38, 24)))
     end;
 
 -- Quantities and unit prices: 18 decimals.
 create or replace macro to_quantity(v) as
-    case when not contains(v, '_') then try_cast(v as decimal(38, 18)) end;
+    case
+        when contains(v, '_') then null
+        else coalesce(to_short_decimal(v, strpos(lower(v), 'e'))::decimal(38, 18), try_cast(v as decimal(38, 18)))
+    end;
 
 create or replace macro to_double(v) as
     case when not contains(v, '_') and isfinite(try_cast(v as double)) then try_cast(v as double) end;
