@@ -164,6 +164,7 @@ def test_key_is_nowhere_to_be_queried(sealed):
 
 def test_plain_database_opens_where_there_is_a_key(plain, key, tmp_path):
     db = shutil.copy(plain, tmp_path / "scratch.duckdb")
+    shutil.copy(plain.with_suffix(".key"), tmp_path / "scratch.key")
     assert rows(db, "select count(*) from jobs") == [(5,)]
     done = run("load", write_focus(tmp_path / "bill.csv", charges(1)), "--db", db)
     assert done.returncode == 0

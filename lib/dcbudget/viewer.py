@@ -20,9 +20,9 @@ from dcbudget.export import export_table
 # projects, `job_of_others` the jobs whose number another project's job of another cluster has too.
 TABLES = {
     "charges": ("Tags, x_extra, x_load_id, x_source_row", "x_project in (from own)"),
-    "jobs": ("user_id, x_load_id, x_source_row", "project in (from own)"),
+    "jobs": ("user_id, host, x_load_id, x_source_row", "project in (from own)"),
     "run_metrics": (
-        "x_load_id, x_source_row",
+        "host, x_load_id, x_source_row",
         "coalesce(project, case when job_id not in (from job_of_others) then (select any_value(project) from jobs"
         " where jobs.job_id = run_metrics.job_id) end) in (from own)",
     ),
@@ -31,19 +31,23 @@ TABLES = {
         "owner",
         "coalesce(from_project, to_project) in (from own) and coalesce(to_project, from_project) in (from own)",
     ),
-    # These share out the pools, so they are taken from the whole; a row is one project's.
-    "showback_monthly": ("", "project in (from own)"),
-    "budget_vs_actual": ("", "project in (from own)"),
-    "unit_cost_monthly": ("", "project in (from own)"),
+    # Of the whole, because pools are shared out in them; each of their rows is one project's.
+    **dict.fromkeys(
+        ("cost_lines", "cost_daily", "cost_monthly", "job_days", "job_states_monthly", "gpu_ledger_monthly",
+         "showback_monthly", "budget_vs_actual", "unit_cost_monthly"),
+        ("", "project in (from own)"),
+    ),
+}  # fmt: skip
+# Of the export's own tables.
+VIEWS = {
+    "runs": warehouse.sql("staging")["runs"],
+    "queue_wait_monthly": warehouse.sql("marts")["queue_wait_monthly"],
+    "gpu_hours_monthly": """
+        select month, project, cluster, gpu_model, sum(gpu_hours) as allocated_gpu_hours,
+            sum(used_gpu_hours) as used_gpu_hours, sum(measured_gpu_hours) as measured_gpu_hours
+        from (select *, date_trunc('month', day)::date as month from job_days)
+        group by all""",
 }
-# Views of the workbook that mean the same over a project's own rows.
-VIEWS = ("runs", "cost_lines", "job_days", "cost_daily", "cost_monthly", "job_states_monthly", "queue_wait_monthly")
-GPU_HOURS = """
-    select date_trunc('month', day)::date as month, project, cluster, gpu_model,
-        sum(gpu_hours) as allocated_gpu_hours, sum(used_gpu_hours) as used_gpu_hours,
-        sum(measured_gpu_hours) as measured_gpu_hours
-    from job_days
-    group by all"""
 # Whose names there are.
 PROJECTS = """
     select x_project as project from charges union select project from jobs union select project from run_metrics
@@ -54,8 +58,8 @@ PROJECTS = """
 NOBODY = {"Idle capacity", "Unallocated"}
 # Columns of a closed vocabulary, the provider's or ours, where a word that is also a project's name stays.
 VOCABULARY = re.compile(
-    r"project|x_project|from_project|to_project|category|currency|state|status|unit|metric|plan_version|gpu_model"
-    r"|x_gpu_model|gpu_slice|.*(Category|Class|Frequency|Currency|Unit|Type|Status|ServiceName|ServiceSubcategory)"
+    r"(x_|from_|to_)?project|(pricing_)?category|currency|state|bucket|(commitment_)?status|unit|metric|plan_version"
+    r"|(x_)?gpu_model|gpu_slice|provider|service|.*(Category|Class|Frequency|Currency|Unit|Type|Status|ServiceName|ServiceSubcategory)"
     r"|(Provider|Publisher|InvoiceIssuer|Region)Name|RegionId|AvailabilityZone|Sku.*"
 )
 # From this length on a name is cut out of longer words too; a shorter one is only cut out where it is a word.
@@ -123,11 +127,9 @@ def _write(projects: list[str], target: Path, db: Path, wait_seconds: float) -> 
             con.execute("create table made.landed.about as select ? as name, ? as value",
                         [warehouse.VIEWER, ", ".join(projects)])  # fmt: skip
             con.execute("use made")
-            for view in VIEWS:
-                text = warehouse.sql("staging").get(view) or warehouse.sql("marts")[view]
+            for view, text in VIEWS.items():
                 con.execute(f"create view {view} as {text}")
-            con.execute(f"create view gpu_hours_monthly as {GPU_HOURS}")
-            names = sorted([*TABLES, *VIEWS, "gpu_hours_monthly"])
+            names = sorted([*TABLES, *VIEWS])
             return {name: con.execute(f"select count(*) from {name}").fetchone()[0] for name in names}
 
 
