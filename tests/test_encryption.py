@@ -10,7 +10,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from dcbudget import cli, encryption, warehouse
+from dcbudget import cli, encryption, viewer, warehouse
 from dcbudget.errors import DatabaseBusy, DcbudgetError, WrongKey
 from focus_rows import charges, write_focus
 from tiny import make_world, rows
@@ -54,7 +54,9 @@ def sealed(plain, key, tmp_path):
     """The two clusters, encrypted."""
     (tmp_path / "sealed").mkdir()
     db = shutil.copy(plain, tmp_path / "sealed/budget.duckdb")
-    return warehouse.convert(db, encrypted=True)
+    done = CliRunner().invoke(cli.app, ["encrypt", "--db", str(db)])
+    assert (done.exit_code, done.output.replace("\n", "")) == (0, f"encrypted {db}")
+    return db
 
 
 def everything(db) -> dict[str, list]:
@@ -182,6 +184,13 @@ def test_what_cannot_be_converted(sealed, plain, tmp_path):
     with warehouse.connect(scratch), pytest.raises(DatabaseBusy):
         warehouse.convert(scratch, encrypted=True, wait_seconds=0.1)
     assert everything(scratch) == everything(plain)
+
+
+def test_viewers_of_an_encrypted_database_need_no_key(sealed, plain, tmp_path, monkeypatch):
+    viewer.export_projects(["beta"], tmp_path / "beta.duckdb", sealed)
+    monkeypatch.delenv("DCBUDGET_KEY_FILE")
+    own = "select sum(effective_cost) from showback_monthly where project = 'beta'"
+    assert rows(tmp_path / "beta.duckdb", own) == rows(plain, own)
 
 
 def test_conversion_that_breaks_changes_nothing(sealed, monkeypatch):

@@ -142,6 +142,8 @@ def rounds(folder: Path, count: int, commands: set[int], reports: set[int]) -> t
         for state in range(1, count + 1):
             file, began[state] = bill(folder, state), time.time()
             if state in reports:
+                for earlier in reporting.values():
+                    earlier.wait(timeout=300)
                 reporting[state] = start("report", "--db", db, "--out", folder / f"reports-{state}")
             if state in commands:
                 load_and_ask(db, file, state)

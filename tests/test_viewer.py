@@ -13,8 +13,8 @@ from dcbudget.ingest.load import load
 from tiny import BUDGET, CHARGES, JOBS, budget, charge, make, rows, write
 
 # Texts that must not be found; each stands in the database, some of them on alpha's own rows.
-OTHERS = ("beta", "gamma", "delta's (own)", "项目", "ml-", "-ml", "Idle", "u-secret", "h-secret", "secret-tag", "bill.csv",
-          "lost row", "ri-1", "west", "egress-extra", "ann")  # fmt: skip
+OTHERS = ("beta", "gamma", "delta's (own)", "项目", "ml-", "-ml", "Idle", "u-secret", "h-secret", "secret-tag",
+          "bill.csv", "lost row", "ri-1", "west", "egress-extra", "ann")  # fmt: skip
 OWN = ("alpha", "egress", "east", "left of it")
 MORE = [
     charge("disk of Beta-2 and beta", "31.5", "31", tags='{"project":"alpha","team":"secret-tag"}',
@@ -38,7 +38,8 @@ def world(tmp_path_factory):
     assert [(result.status, result.rows_rejected) for result in more] == [("loaded", 1)]
     with warehouse.connect(db, write=True) as con:
         con.execute(
-            "update jobs set job_name = 'beta-again', user_id = 'u-secret', host = 'h-secret', qos = 'for gamma' where job_id = '1'"
+            "update jobs set job_name = 'beta-again', user_id = 'u-secret', host = 'h-secret', qos = 'for gamma'"
+            " where job_id = '1'"
         )
         con.execute("insert into run_metrics (run_id, job_id, project, step, metric, value) values"
                     " ('beta-into-alpha', '1', null, 1, 'loss', 2.5), ('own', '1', 'alpha', 1, 'loss', 1.5),"
