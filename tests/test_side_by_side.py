@@ -190,7 +190,7 @@ def load_and_ask(db: Path, file: Path, state: int) -> None:
 
 def test_notebook_loads_and_a_report_at_once(tmp_path):
     reads, reports = rounds(tmp_path, 20, commands={1, 10, 20}, reports={5})
-    assert reads >= 10 and len(reports) == 1
+    assert reads >= 4 and len(reports) == 1
 
 
 @pytest.fixture
@@ -335,6 +335,7 @@ def test_database_that_is_replaced_while_a_writer_waits_is_the_new_one(held, tmp
     other = make(tmp_path / "other", charges=[charge("other", "7")])
     waiting = start("load", bill(tmp_path, 1), "--overlap", "add", "--db", db)
     time.sleep(1.5)
+    shutil.move(other.with_suffix(".key"), db.with_suffix(".key"))
     shutil.move(other, db)
     process.stdin.write("\n")
     process.stdin.flush()
