@@ -49,12 +49,13 @@ notebooks: $(DB)   ## run the notebooks on the sample and store their results
 bench: install     ## measure speed as ratios against bare runs of the same machine, and damage files in many ways
 	$(BIN)/python tests/benchmarks/bench.py
 	$(BIN)/python tests/benchmarks/fuzz.py
+	$(BIN)/python -m pytest -q -s tests/benchmarks/side_by_side.py
 
 browser:           ## install the headless Chromium that the browser tests use (Debian; elsewhere install Chrome)
 	apt-get update -qq && apt-get install -y -qq chromium fonts-dejavu-core
 
 lock:              ## renew requirements.lock from pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --no-header --no-annotate pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-header --no-annotate pyproject.toml -o requirements.lock
 
 clean:             ## remove what the targets made, own data apart
 	rm -rf $(SAMPLE) $(DB) reports/*/ .pytest_cache .ruff_cache build

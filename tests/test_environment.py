@@ -12,7 +12,8 @@ from rattler import MatchSpec
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-DECLARED = [Requirement(text) for text in [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["dev"]]]
+DECLARED = [Requirement(text) for part in (PROJECT["dependencies"], *PROJECT["optional-dependencies"].values())
+            for text in part]  # fmt: skip
 LOCKED = [Requirement(line) for line in (ROOT / "requirements.lock").read_text().splitlines() if line.strip()]
 HERE = {lock.name: lock for lock in LOCKED if lock.marker is None or lock.marker.evaluate()}
 

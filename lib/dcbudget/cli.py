@@ -22,6 +22,12 @@ Database = Annotated[
     Path | None,
     typer.Option("--db", help="Database file; default $DCBUDGET_DB, else data/private/budget.duckdb."),
 ]
+# As in warehouse, whose import takes longer than the help text.
+WAIT_SECONDS = 60.0
+Wait = Annotated[
+    float,
+    typer.Option("--wait", min=0, metavar="SECONDS", help="How long to wait while another process holds the database."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")]
 
 
@@ -58,6 +64,7 @@ def load(
     ] = None,
     keep_names: Annotated[bool, typer.Option("--keep-names", help="Keep job names, which may name people.")] = False,
     currency: Annotated[str, typer.Option(help="Currency of amounts that name none (OpenCost), such as EUR.")] = "USD",
+    wait: Wait = WAIT_SECONDS,
 ) -> None:
     """Load billing exports, job logs, fleet, budget, prices, rules and run logs."""
     from dcbudget.ingest.load import load as load_files
@@ -66,7 +73,13 @@ def load(
     options = _options(fields, timezone, overlap, mapping or [], as_of, keep_names, currency)
     with load_progress(paths, shown=not as_json and sys.stderr.isatty()) as (on_start, on_result):
         results = load_files(
-            paths, db, format_name=format_name, options=options, on_start=on_start, on_result=on_result
+            paths,
+            db,
+            format_name=format_name,
+            options=options,
+            on_start=on_start,
+            on_result=on_result,
+            wait_seconds=wait,
         )
     if as_json:
         print(json.dumps({"files": [_result_as_dict(result) for result in results]}, indent=2))
@@ -105,11 +118,11 @@ def check(db: Database = None, as_json: Json = False) -> None:
 
 
 @app.command()
-def rotate_key(db: Database = None) -> None:
+def rotate_key(db: Database = None, wait: Wait = WAIT_SECONDS) -> None:
     """Give every pseudonym of users and hosts a new form, under a new key."""
     from dcbudget import privacy
 
-    print(f"{privacy.rotate(db):,} names have new pseudonyms")
+    print(f"{privacy.rotate(db, wait):,} names have new pseudonyms")
 
 
 @app.command()
@@ -118,12 +131,14 @@ def query(
     db: Database = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     as_json: Json = False,
+    wait: Wait = WAIT_SECONDS,
 ) -> None:
     """Ask the database; it is opened for reading only."""
     from dcbudget import warehouse
 
-    with warehouse.connect(db) as con:
-        con.execute("set enable_external_access = false")  # reading a database is no way to write files
+    with warehouse.connect(db, wait_seconds=wait) as con:
+        # reading a database is no way to write files
+        con.execute("set enable_external_access = false; set lock_configuration = true")
         result = con.execute(statement)
         names = [column[0] for column in result.description or []]
         rows = result.fetchall() if names else []
@@ -147,11 +162,12 @@ def report(
         "reports"
     ),
     parameter: Annotated[list[str] | None, typer.Option("--parameter", "-p", help="name=value, repeatable.")] = None,
+    wait: Wait = WAIT_SECONDS,
 ) -> None:
     """Render the monthly budget review: notebook, HTML and spreadsheet."""
     from dcbudget.report import render
 
-    rendered = render(month, db, out, _parameters(parameter or []))
+    rendered = render(month, db, out, _parameters(parameter or []), wait)
     for line in rendered.headline:
         print(line)
     print(f"report: {rendered.html}")
@@ -159,15 +175,56 @@ def report(
 
 @app.command()
 def export(
-    table: Annotated[str, typer.Argument(help="A table, view or mart.")],
-    file: Annotated[Path, typer.Argument(help="Where to: .csv, .parquet or .xlsx.")],
+    what: Annotated[list[str], typer.Argument(metavar="[TABLE] FILE", help="A table, view or mart, and where to.")],
+    project: Annotated[
+        list[str] | None,
+        typer.Option("--project", help="Only what viewers of the project may see; repeatable."),
+    ] = None,
     db: Database = None,
+    wait: Wait = WAIT_SECONDS,
 ) -> None:
-    """Write a table to a file."""
-    from dcbudget.export import export_table
+    """Write a table to a .csv, .parquet or .xlsx file.
 
-    rows = export_table(table, file, db)
+    With --project, a new database (.duckdb) or a folder of Parquet files that holds the project's own rows.
+    """
+    if len(what) != 2 and not (project and len(what) == 1):
+        raise DcbudgetError("export takes a table and a file, or --project and a .duckdb file or a folder")
+    table, file = (what[0] if len(what) == 2 else None), Path(what[-1])
+    if not project:
+        from dcbudget.export import export_table
+
+        rows = export_table(table, file, db, wait)
+    elif table:
+        from dcbudget.viewer import export_project_table
+
+        rows = export_project_table(project, table, file, db, wait)
+    else:
+        from dcbudget.viewer import export_projects
+
+        exported = export_projects(project, file, db, wait)
+        _print_table(["table", "rows"], [[name, f"{count:,}"] for name, count in exported.items()], right_from=1)
+        print(f"of {', '.join(sorted(set(project)))} in {file}")
+        return
     print(f"{rows:,} rows of {table} in {file}")
+
+
+@app.command()
+def encrypt(db: Database = None, wait: Wait = WAIT_SECONDS) -> None:
+    """Encrypt the database with the key in the file $DCBUDGET_KEY_FILE, or in $DCBUDGET_KEY.
+
+    The plain file is deleted, not wiped: its bytes may stay on the disk until others take their place.
+    """
+    from dcbudget import warehouse
+
+    print(f"encrypted {warehouse.convert(db, encrypted=True, wait_seconds=wait)}")
+
+
+@app.command()
+def decrypt(db: Database = None, wait: Wait = WAIT_SECONDS) -> None:
+    """Put a plain database in the place of the encrypted one."""
+    from dcbudget import warehouse
+
+    print(f"decrypted {warehouse.convert(db, encrypted=False, wait_seconds=wait)}")
 
 
 def main() -> None:

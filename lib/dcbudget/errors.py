@@ -21,6 +21,10 @@ class DatabaseBusy(DcbudgetError):
     """Another process holds the database and did not let go of it in time."""
 
 
+class WrongKey(DcbudgetError):
+    """The database is encrypted, and its key is missing or another one."""
+
+
 class MixedCurrencies(DcbudgetError):
     """A sum was asked for over several currencies without a rate between them."""
 

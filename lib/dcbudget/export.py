@@ -17,7 +17,9 @@ MAX_SHEET_ROWS = 1_048_575
 SAFE = {"strings_to_formulas": False, "strings_to_urls": False, "strings_to_numbers": False, "nan_inf_to_errors": True}
 
 
-def export_table(table: str, file: Path, db: str | Path | None = None) -> int:
+def export_table(
+    table: str, file: Path, db: str | Path | None = None, wait_seconds: float = warehouse.WAIT_SECONDS
+) -> int:
     """Write a table, view or mart to .csv, .parquet or .xlsx; returns the number of rows.
 
     Raises
@@ -27,9 +29,10 @@ def export_table(table: str, file: Path, db: str | Path | None = None) -> int:
     suffix = file.suffix.lower()
     if suffix not in (".csv", ".parquet", ".xlsx"):
         raise DcbudgetError(f"{file.name}: a table can be written as .csv, .parquet or .xlsx")
-    with warehouse.connect(db) as con:
+    with warehouse.connect(db, wait_seconds=wait_seconds) as con:
         names = [row[0] for row in con.execute(
-            "select table_name from information_schema.tables where table_schema = 'main' order by 1"
+            "select table_name from information_schema.tables where table_schema = 'main'"
+            " and table_catalog = current_database() order by 1"
         ).fetchall()]  # fmt: skip
         if table not in names:
             raise DcbudgetError(f"no table {table!r}; there are {', '.join(names)}")

@@ -41,9 +41,13 @@ def notebooks_folder() -> Path:
 
 
 def render(
-    month: str | None, db: str | Path | None, out: Path, parameters: dict[str, object] | None = None
+    month: str | None,
+    db: str | Path | None,
+    out: Path,
+    parameters: dict[str, object] | None = None,
+    wait_seconds: float = warehouse.WAIT_SECONDS,
 ) -> Rendered:
-    """Render a month's review into `out/YYYY-MM`, wholly or not at all.
+    """Render a month's review into `out/YYYY-MM`, wholly or not at all, from one state of the database.
 
     Parameters
     ----------
@@ -59,7 +63,12 @@ def render(
     given = dict(parameters or {})
     _check_parameters(template, given)
     month = _one_of("month", month, given.pop("month", ""))
-    path = warehouse.database_path(_one_of("database", db, given.pop("database", ""))).resolve()
+    database = _one_of("database", db, given.pop("database", ""))
+    with warehouse.snapshot(database, wait_seconds=wait_seconds) as path:
+        return _render(template, month, path, out, given)
+
+
+def _render(template: Path, month: str, path: Path, out: Path, given: dict[str, object]) -> Rendered:
     review = MonthlyReview(**given, month=month, database=str(path))
     name = f"{review.month:%Y-%m}"
     work = _work_folder(out, name)

@@ -1,20 +1,27 @@
 """The only door to the database: opens it, keeps its tables and views, answers queries and runs the checks."""
 
+import glob
 import os
 import re
+import shutil
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import duckdb
 import xxhash
 
-from dcbudget.errors import DatabaseBusy, DatabaseMissing, DcbudgetError
+from dcbudget import encryption
+from dcbudget.errors import DatabaseBusy, DatabaseMissing, DcbudgetError, WrongKey
+from dcbudget.turn import Turn, writer_waits
 
 if TYPE_CHECKING:  # pandas takes longer to import than a load that finds nothing new
     import pandas as pd
@@ -29,6 +36,14 @@ WAIT_SECONDS = 60.0
 TELL_SECONDS = 2.0
 # Order matters: later views stand on earlier ones.
 STAGING = ("horizon", "tariff_days", "owned_charges", "charges", "runs", "cost_lines", "job_days")
+# Under what name an encrypted database is attached.
+ATTACHED = "budget"
+# What `landed.about` calls the projects of a database that holds theirs alone.
+VIEWER = "viewer"
+# What this process has open, and whether it is encrypted. Such a file must not be looked into: closing it gives up
+# every lock that the process has on it (POSIX fcntl), also DuckDB's.
+_open_here: dict[Path, list[bool]] = {}
+_opening = threading.Lock()
 
 
 @cache
@@ -50,10 +65,13 @@ def connect(
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection for the length of a `with` block; hold it briefly, another process may be waiting.
 
+    An encrypted database is opened with the key of `encryption.key`; a new one is encrypted where there is a key.
+
     Raises
     ------
     DatabaseMissing : it does not exist and is only to be read.
     DatabaseBusy : another process held it for longer than `wait_seconds`.
+    WrongKey : it is encrypted, and the key is missing or another one.
     """
     path = database_path(db)
     if not write and not path.exists():
@@ -63,25 +81,108 @@ def connect(
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DcbudgetError(f"{path} cannot be made: {error.strerror}") from None
-    con = _open(path, write, wait_seconds)
-    try:
-        schema = _schema_of(con)
-        if schema is None and con.execute("select count(*) from duckdb_tables()").fetchone()[0]:
-            raise DcbudgetError(f"{path} is a database of something else; dcbudget does not write into it")
-        if schema != _schema_hash():
-            if schema is not None:
-                _refuse_other_tables(con)
-            if not write:
-                con.close()
-                with connect(path, write=True, wait_seconds=wait_seconds):
-                    pass
-                con = _open(path, write, wait_seconds)
-            else:
-                _prepare(con)
+    with _opened(path, write, wait_seconds) as con:
+        if write and not _open_here[path.resolve()][-1] and encryption.key() is not None:
+            print(f"dcbudget: {path.name} is not encrypted, though there is a key (dcbudget encrypt)", file=sys.stderr)
+        about = _about(con)
+        stale = _is_stale(con, path, about, write)
+        if stale and write:
+            _prepare(con)
+        if write or not stale:
+            con.execute("set timezone = 'UTC'")
+            yield con
+            return
+    with connect(path, write=True, wait_seconds=wait_seconds):
+        pass
+    with _opened(path, write, wait_seconds) as con:
         con.execute("set timezone = 'UTC'")
         yield con
+
+
+@contextmanager
+def snapshot(db: str | os.PathLike | None = None, *, wait_seconds: float = WAIT_SECONDS) -> Iterator[Path]:
+    """A copy of the database as it is now, for the length of a `with` block, and no connection to the database.
+
+    What takes long and reads often reads a copy: it sees one state, and writers need not wait for it. An encrypted
+    database has an encrypted copy.
+    """
+    path = database_path(db)
+    with TemporaryDirectory(prefix="dcbudget-") as folder:
+        copy = Path(folder) / path.name
+        with connect(path, wait_seconds=wait_seconds):
+            _copy([path, *_logs(path)], folder)
+        yield copy
+
+
+def convert(db: str | os.PathLike | None = None, *, encrypted: bool, wait_seconds: float = WAIT_SECONDS) -> Path:
+    """Put an encrypted database in the place of a plain one, or a plain one in the place of an encrypted one.
+
+    Raises
+    ------
+    DcbudgetError : it is that already, or there is no key.
+    """
+    path = database_path(db)
+    if not path.exists():
+        raise DatabaseMissing(f"there is no database {path}")
+    if encrypted and encryption.key() is None:
+        raise WrongKey(f"there is no key; name its file in ${encryption.KEY_FILE}")
+    with _opened(path, True, wait_seconds) as con:
+        if _about(con) is None:
+            raise DcbudgetError(f"{path} is a database of something else; dcbudget does not write into it")
+        if _open_here[path.resolve()][0] == encrypted:
+            raise DcbudgetError(f"{path} is {'encrypted' if encrypted else 'not encrypted'} already")
+        con.execute("checkpoint")
+    with attached(path, wait_seconds=wait_seconds) as con:
+        if _logs(path):
+            raise DatabaseBusy(f"{path} was written into meanwhile; nothing is changed")
+        with new_database(con, path, "made", encrypted=encrypted):
+            con.execute(f"copy from database {ATTACHED} to made")
+            for schema, table in con.execute(
+                f"select schema_name, table_name from duckdb_tables() where database_name = '{ATTACHED}'"
+            ).fetchall():
+                counts = (f"(select count(*) from {base}.{schema}.{table})" for base in (ATTACHED, "made"))
+                if not con.execute(f"select {' = '.join(counts)}").fetchone()[0]:
+                    raise DcbudgetError(f"{path} could not be copied whole; nothing is changed")
+    return path
+
+
+def viewers_of(path: Path) -> str | None:
+    """The projects of an export for viewers; None where the file is anything else."""
+    try:
+        with _opened(path, False, 0) as con:
+            return (_about(con) or {}).get(VIEWER)
+    except DcbudgetError:
+        return None
+
+
+@contextmanager
+def attached(path: Path, *, wait_seconds: float = WAIT_SECONDS) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection that reads a database, encrypted or not, and can hold others beside it (`new_database`)."""
+    with _opened(path, False, wait_seconds, attach=True) as con:
+        con.execute("set timezone = 'UTC'")
+        yield con
+
+
+@contextmanager
+def new_database(con: duckdb.DuckDBPyConnection, path: Path, name: str, *, encrypted: bool = False) -> Iterator[None]:
+    """A new database, attached under a name to be filled; at the end it is put in its place, or not made at all."""
+    work = path.with_name(f".{path.name}-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        encryption.attach(con, work, name, write=True, encrypted=encrypted)
+        if path.exists():
+            shutil.copymode(path, work)
+        try:
+            yield
+        finally:
+            con.execute(f"use {ATTACHED}; detach {name}")
+        os.replace(work, path)
+    except (OSError, duckdb.IOException) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise DcbudgetError(f"{path} cannot be made: {reason}") from None
     finally:
-        con.close()
+        for left in (work, *_logs(work)):
+            left.unlink(missing_ok=True)
 
 
 def query(statement: str, db: str | os.PathLike | None = None, parameters: list | None = None) -> "pd.DataFrame":
@@ -163,29 +264,105 @@ def _frame(con: duckdb.DuckDBPyConnection, statement: str, parameters: list) -> 
     return found.project(columns).df()
 
 
-def _open(path: Path, write: bool, wait_seconds: float) -> duckdb.DuckDBPyConnection:
+@contextmanager
+def _opened(path: Path, write: bool, wait_seconds: float, attach: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    kinds = _open_here.setdefault(path.resolve(), [])
+    con = _open(path, kinds, write, wait_seconds, attach)
+    try:
+        yield con
+    finally:
+        with _opening:
+            con.close()
+            kinds.pop()
+
+
+def _open(path: Path, kinds: list[bool], write: bool, wait_seconds: float, attach: bool) -> duckdb.DuckDBPyConnection:
     deadline = time.monotonic() + wait_seconds
     pause = 0.05
     told = time.monotonic() + TELL_SECONDS
+    turn = Turn(path.resolve())
+    try:
+        while True:
+            try:
+                # a process that reads already must not wait for a writer that waits for it
+                if not (write or kinds) and time.monotonic() < deadline and writer_waits(turn.database):
+                    time.sleep(0.02)
+                    continue
+                with _opening:
+                    return _open_now(path, kinds, write, attach)
+            except (duckdb.ConnectionException, duckdb.BinderException) as error:
+                if time.monotonic() >= deadline:
+                    raise DatabaseBusy(f"{path} is open in this process in another mode ({error})") from None
+            except duckdb.Error as error:
+                # not any "lock": a damaged file's message speaks of its blocks, and paths may hold the word
+                if "Could not set lock" not in str(error):
+                    said = str(error).splitlines()[0]
+                    raise DcbudgetError(f"{path} is not a database that can be opened: {said}") from None
+                if time.monotonic() >= deadline:
+                    raise DatabaseBusy(_busy(path, str(error), wait_seconds)) from None
+                if time.monotonic() >= told:
+                    print(f"dcbudget: waiting for {_holder(str(error))}, which holds {path.name}", file=sys.stderr)
+                    told = deadline
+                if write:
+                    turn.take()
+            time.sleep(min(pause, max(deadline - time.monotonic(), 0)))
+            pause = min(pause * 1.5, 0.25)
+    finally:
+        turn.give_back()
+
+
+def _open_now(path: Path, kinds: list[bool], write: bool, attach: bool) -> duckdb.DuckDBPyConnection:
     while True:
-        try:
-            return duckdb.connect(str(path), read_only=not write)
-        except duckdb.ConnectionException as error:
-            if time.monotonic() >= deadline:
-                raise DatabaseBusy(f"{path} is open in this process in another mode ({error})") from None
-        except duckdb.Error as error:
-            # not any "lock": a damaged file's message speaks of its blocks, and paths may hold the word
-            if "Could not set lock" not in str(error):
-                raise DcbudgetError(
-                    f"{path} is not a database that can be opened: {str(error).splitlines()[0]}"
-                ) from None
-            if time.monotonic() >= deadline:
-                raise DatabaseBusy(_busy(path, str(error), wait_seconds)) from None
-            if time.monotonic() >= told:
-                print(f"dcbudget: waiting for {_holder(str(error))}, which holds {path.name}", file=sys.stderr)
-                told = deadline
-        time.sleep(pause)
-        pause = min(pause * 1.5, 1.0)
+        before = _identity(path)
+        encrypted = _kind(path, kinds)
+        con = (_attach(path, write, encrypted) if encrypted or attach
+               else duckdb.connect(str(path), read_only=not write))  # fmt: skip
+        # a conversion may have put another file in its place while it was opened
+        if before is None or _identity(path) == before:
+            kinds.append(encrypted)
+            return con
+        con.close()
+
+
+def _kind(path: Path, kinds: list[bool]) -> bool:
+    """Whether a database is encrypted, or will be when it is made."""
+    if kinds:
+        return kinds[0]
+    return encryption.is_encrypted(path) if path.exists() else encryption.key() is not None
+
+
+def _attach(path: Path, write: bool, encrypted: bool) -> duckdb.DuckDBPyConnection:
+    """Connections of one process to one file share an instance: two would not see each other's locks."""
+    settings = {**encryption.SETTINGS, "temp_directory": f"{path}.tmp"}
+    con = duckdb.connect(f":memory:{path.resolve()}", config=settings)
+    try:
+        encryption.attach(con, path, ATTACHED, write=write, encrypted=encrypted)
+        con.execute(f"use {ATTACHED}")
+    except BaseException:
+        con.close()
+        raise
+    return con
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _logs(path: Path) -> list[Path]:
+    """The write-ahead logs of a database, where a writer was killed."""
+    return sorted(path.parent.glob(f"{glob.escape(path.name)}.wal*"))
+
+
+def _copy(paths: list[Path], folder: str) -> None:
+    """Copy files in a process of its own: this one's lock on them would end with the first that it closes."""
+    program = "import shutil, sys; [shutil.copy(file, sys.argv[1]) for file in sys.argv[2:]]"
+    done = subprocess.run([sys.executable, "-c", program, folder, *map(str, paths)], capture_output=True, text=True)
+    if done.returncode:
+        raise DcbudgetError(f"{paths[0]} cannot be copied: {done.stderr.strip().splitlines()[-1]}")
 
 
 def _busy(path: Path, error: str, wait_seconds: float) -> str:
@@ -207,17 +384,33 @@ def _hash(texts: Iterable[str]) -> str:
     return xxhash.xxh3_64("\n".join(texts).encode()).hexdigest()
 
 
-def _refuse_other_tables(con: duckdb.DuckDBPyConnection) -> None:
-    """Tables are made once; a database whose tables another version made is not written into."""
-    made = con.execute("select value from landed.about where name = 'tables'").fetchone()
-    if made is not None and made[0] != _hash(sql("tables").values()):
+def _is_stale(con: duckdb.DuckDBPyConnection, path: Path, about: dict[str, str] | None, write: bool) -> bool:
+    """Whether tables or views must be made first.
+
+    Raises
+    ------
+    DcbudgetError : the database is of something else, of another version, or only to be read.
+    """
+    if about is None:
+        if con.execute("select count(*) from duckdb_tables()").fetchone()[0]:
+            raise DcbudgetError(f"{path} is a database of something else; dcbudget does not write into it")
+        return True
+    if VIEWER in about:
+        if write:
+            raise DcbudgetError(f"{path} is an export for viewers of {about[VIEWER]}; it is only read")
+        return False
+    if about.get("schema") == _schema_hash():
+        return False
+    if about.get("tables", tables := _hash(sql("tables").values())) != tables:
+        # tables are made once
         raise DcbudgetError("the database is of another version of dcbudget; load your files into a new one")
+    return True
 
 
-def _schema_of(con: duckdb.DuckDBPyConnection) -> str | None:
+def _about(con: duckdb.DuckDBPyConnection) -> dict[str, str] | None:
+    """What the database says of itself; None where it is not one of ours."""
     try:
-        row = con.execute("select value from landed.about where name = 'schema'").fetchone()
-        return row[0] if row else ""
+        return dict(con.execute("select name, value from landed.about").fetchall())
     except duckdb.CatalogException:
         return None
 
