@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from dcbudget import warehouse
+from dcbudget.quoting import literal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,7 +127,7 @@ def _broken(rule: dict[str, str], charges: str) -> str:
         case "under":
             parents = {parent for _, parent in _values(column).items()}
             broken = " or ".join(
-                f"{argument} = {_quoted(parent)} and {column} not in"
+                f"{argument} = {literal(parent)} and {column} not in"
                 f" ({_listed(value for value, above in _values(column).items() if above == parent)})"
                 for parent in sorted(parents)
             )
@@ -134,7 +135,7 @@ def _broken(rule: dict[str, str], charges: str) -> str:
         case "key_value":
             broken = f"{column} in (select c from (select distinct {column} as c from {charges}) where {_NO_KEY_VALUE})"
         case "not_value":
-            broken = f"{column} = {_quoted(argument)}"
+            broken = f"{column} = {literal(argument)}"
         case "equals":
             broken = f"{column} <> {argument}"
         case "at_least":
@@ -189,8 +190,4 @@ def _read(name: str) -> list[dict[str, str]]:
 
 
 def _listed(values) -> str:
-    return ", ".join(map(_quoted, values))
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    return ", ".join(map(literal, values))

@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 
 from dcbudget.errors import DcbudgetError, WrongKey
+from dcbudget.quoting import literal
 
 KEY_FILE = "DCBUDGET_KEY_FILE"
 KEY = "DCBUDGET_KEY"
@@ -84,7 +85,7 @@ def load_cryptography(con: duckdb.DuckDBPyConnection) -> None:
         raise DcbudgetError(
             f"encrypted databases need the package duckdb-extension-httpfs of DuckDB's version, {version[1:]}"
         )
-    con.execute(f"load {_literal(str(file))}")
+    con.execute(f"load {literal(str(file))}")
     con.execute(f"set disabled_filesystems = '{FILE_SYSTEMS}'")
 
 
@@ -103,7 +104,7 @@ def attach(con: duckdb.DuckDBPyConnection, path: Path, name: str, *, write: bool
         load_cryptography(con)
         options.append(f"encryption_key '{_escaped(secret)}'")
     try:
-        con.execute(f"attach if not exists {_literal(str(path))} as {name} ({', '.join(options)})")
+        con.execute(f"attach if not exists {literal(str(path))} as {name} ({', '.join(options)})")
     except duckdb.Error as error:
         said = str(error)
         if secret is not None and ("encryption key" in said or secret in said or _escaped(secret) in said):
@@ -113,10 +114,6 @@ def attach(con: duckdb.DuckDBPyConnection, path: Path, name: str, *, write: bool
 
 def _source() -> str:
     return KEY_FILE if os.environ.get(KEY_FILE) else KEY
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _escaped(secret: str) -> str:

@@ -18,14 +18,16 @@ import duckdb
 
 from dcbudget import warehouse
 from dcbudget.errors import DcbudgetError
-from dcbudget.ingest.plan import literal
+from dcbudget.quoting import literal
 
-# table -> column -> kind of name: "u" for users, "h" for hosts.
+# table -> column -> kind of name.
 PEOPLE = {
     "jobs": {"user_id": "u", "host": "h"},
     "run_metrics": {"host": "h"},
     "downtime": {"host": "h"},
 }
+# Users, hosts, and pods, which users name.
+KINDS = ("u", "h", "p")
 # Text that people write; it is not kept unless asked for.
 FREE_TEXT = {"jobs": ("job_name",)}
 KEY_BYTES = 32
@@ -100,7 +102,10 @@ def key_file(path: Path) -> Path:
 
 
 def define_macros(con: duckdb.DuckDBPyConnection, names: Pseudonyms) -> None:
-    """Make `hide_people(json)` for this connection: the values of keys that name people become pseudonyms."""
+    """Make two macros for this connection: `hide_people(json)`, in which the values of keys that name people become
+    pseudonyms, and `under_pseudonym(kind, name)`."""
+    by_kind = " ".join(f"when {literal(kind)} then {names.sql(kind, 'name')}" for kind in KINDS)
+    con.execute(f"create or replace temp macro under_pseudonym(kind, name) as case kind {by_kind} end")
     value = "json_extract_string(doc, '$.' || to_json(k)::varchar)"
     covered = f"to_json({names.sql('u', value)})::varchar"
     is_person = f"regexp_matches(to_json(k)::varchar || ':', {literal(PERSON_KEY)})"
@@ -120,7 +125,8 @@ def cover(names: Pseudonyms, dataset: str, table: str) -> str:
     if not columns:
         return f"select * exclude (x_reject) from {table}"
     joins = " ".join(
-        f"left join (select name, {names.sql(kind, 'name')} as pseudonym from"
+        f"left join (select name, case when regexp_full_match(name, {literal(_form(kind))}) then name"
+        f" else {names.sql(kind, 'name')} end as pseudonym from"
         f" (select distinct {column} as name from {table} where {column} is not null)) as of_{column}"
         f" on of_{column}.name = {table}.{column}"
         for column, kind in columns.items()
@@ -166,50 +172,47 @@ def rotate(db: str | Path | None = None, wait_seconds: float = warehouse.WAIT_SE
         _write(coming, new)
         changed = 0
         con.execute("begin")
-        for table, column, kind in _stored(con):
-            again = _hmac_sql(new.keys[-1], f"{literal(kind + ':')} || {column}[3:]")
-            changed += con.execute(
-                f"update {table} set {column} = {literal(kind + '-')} || {again}"
-                f" where regexp_full_match({column}, '{kind}-[0-9a-f]{{{DIGITS}}}')"
-            ).fetchone()[0]
-        changed += _rotate_documents(con, new.keys[-1])
+        for table, column in _stored(con):
+            changed += _renew(con, table, column, new.keys[-1])
         con.execute("update landed.pseudonyms set mark = ?", [new.mark])
         con.execute("commit")
         coming.replace(key_file(path))
     return changed
 
 
-def _stored(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str]]:
-    """Every table and column that holds pseudonyms, with its kind; rules hold them as patterns."""
-    columns = [(table, column, kind) for table, named in PEOPLE.items() for column, kind in named.items()]
-    return [*columns, ("project_rules", "pattern", "u")]
+def _form(kind: str) -> str:
+    return f"{kind}-[0-9a-f]{{{DIGITS}}}"
 
 
-def _rotate_documents(con: duckdb.DuckDBPyConnection, key: bytes) -> int:
-    """The same for pseudonyms inside tags and further fields of charges."""
-    form = f'"u-([0-9a-f]{{{DIGITS}}})"'
-    changed = 0
-    tables = [row[0] for row in con.execute(
+def _stored(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
+    """Every table and column that holds pseudonyms, alone or inside a longer text; rules hold them as patterns."""
+    charges = con.execute(
         "select table_name from duckdb_tables() where schema_name = 'landed' and starts_with(table_name, 'charges_')"
-    ).fetchall()]  # fmt: skip
-    for table in tables:
-        for column in ("Tags", "x_extra"):
-            documents = con.execute(
-                f"select distinct {column} from landed.{table} where regexp_matches({column}, '{form}')"
-            ).fetchall()
-            for (document,) in documents:
-                renewed = _renew(document, key, form)
-                changed += con.execute(
-                    f"update landed.{table} set {column} = ? where {column} = ?", [renewed, document]
-                ).fetchone()[0]
-    return changed
+    ).fetchall()
+    return [
+        *((table, column) for table, named in PEOPLE.items() for column in named),
+        ("jobs", "job_id"),
+        ("project_rules", "pattern"),
+        *((f"landed.{table}", column) for (table,) in charges for column in ("Tags", "x_extra")),
+    ]
 
 
-def _renew(document: str, key: bytes, form: str) -> str:
+def _renew(con: duckdb.DuckDBPyConnection, table: str, column: str, key: bytes) -> int:
+    """Hash the pseudonyms in the texts of a column once more; returns how many rows changed."""
+    form = re.compile(rf"\b([{''.join(KINDS)}])-([0-9a-f]{{{DIGITS}}})\b")
+
     def again(match: re.Match) -> str:
-        return f'"u-{hmac.new(key, f"u:{match[1]}".encode(), hashlib.sha256).hexdigest()[:DIGITS]}"'
+        digest = hmac.new(key, f"{match[1]}:{match[2]}".encode(), hashlib.sha256).hexdigest()
+        return f"{match[1]}-{digest[:DIGITS]}"
 
-    return re.sub(form, again, document)
+    texts = con.execute(
+        f"select distinct {column} from {table} where regexp_matches({column}, {literal(form.pattern)})"
+    ).fetchall()
+    if not texts:
+        return 0
+    con.execute("create or replace temp table renewed as select unnest(?) as old, unnest(?) as new",
+                [[text for (text,) in texts], [form.sub(again, text) for (text,) in texts]])  # fmt: skip
+    return con.execute(f"update {table} set {column} = new from renewed where {column} = old").fetchone()[0]
 
 
 def _hmac_sql(key: bytes, text: str) -> str:

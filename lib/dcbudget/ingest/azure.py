@@ -16,8 +16,9 @@ import duckdb
 from dcbudget.errors import UnreadableFile
 from dcbudget.ingest import native
 from dcbudget.ingest.native import choose, json_of
-from dcbudget.ingest.plan import Dialect, Options, Plan, Reader, literal, quote, ref
+from dcbudget.ingest.plan import Dialect, Options, Plan, Reader, ref
 from dcbudget.ingest.source import Source, duckdb_path
+from dcbudget.quoting import literal, quote
 
 # Field -> its other names in older and newer editions. Names are compared without case and spaces, and a localised
 # header such as `Kosten (CostInBillingCurrency)` goes by the English name that Azure puts in its parentheses.

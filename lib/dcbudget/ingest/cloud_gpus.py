@@ -11,8 +11,9 @@ from datetime import date
 
 from dcbudget.errors import UnreadableFile
 from dcbudget.ingest import damage
-from dcbudget.ingest.plan import BadRecord, Column, Dialect, Options, Plan, Reader, Records, Rule, literal, ref
+from dcbudget.ingest.plan import BadRecord, Column, Dialect, Options, Plan, Reader, Records, Rule, ref
 from dcbudget.ingest.source import Source
+from dcbudget.quoting import literal
 
 FIELDS = ("Cloud", "GPU Type", "GPUs", "vCPUs", "RAM", "On-demand", "Spot", "Name")
 # The table's price columns as FOCUS's pricing categories.

@@ -1,8 +1,9 @@
 """FOCUS 1.0 to 1.3 cost and usage exports (FinOps Open Cost and Usage Specification), CSV or Parquet."""
 
 from dcbudget.errors import UnreadableFile
-from dcbudget.ingest.plan import Column, Dialect, Options, Plan, Reader, Rule, literal, ref
+from dcbudget.ingest.plan import Column, Dialect, Options, Plan, Reader, Rule, ref
 from dcbudget.ingest.source import Source
+from dcbudget.quoting import literal
 
 MONEY = ("BilledCost", "EffectiveCost", "ListCost", "ContractedCost", "PricingCurrencyEffectiveCost")
 QUANTITY = (

@@ -10,8 +10,9 @@ import json
 from dcbudget.errors import UnreadableFile
 from dcbudget.ingest import native
 from dcbudget.ingest.native import json_of
-from dcbudget.ingest.plan import Column, Dialect, Options, Plan, Reader, Rule, literal, ref
+from dcbudget.ingest.plan import Column, Dialect, Options, Plan, Reader, Rule, ref
 from dcbudget.ingest.source import Source
+from dcbudget.quoting import literal
 
 REGULAR = "[cost_type] = 'regular' or [cost_type] is null"
 # The fee of a commitment; what it saves is a credit on the usage.

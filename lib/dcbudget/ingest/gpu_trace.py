@@ -2,9 +2,10 @@
 
 from dcbudget.errors import UnreadableFile
 from dcbudget.ingest.jobs import job_rules
-from dcbudget.ingest.plan import MACROS, Column, Dialect, Options, Plan, Reader, Rule, literal, ref
+from dcbudget.ingest.plan import MACROS, Column, Dialect, Options, Plan, Reader, Rule, ref
 from dcbudget.ingest.sacct import STATES
 from dcbudget.ingest.source import Source
+from dcbudget.quoting import literal
 
 # What a mapping may name; `duration` is in seconds and gives the end where the trace has none; `gpu_milli` are the
 # thousandths that a job has of each of its GPUs, `cpu_milli` those of a core.
@@ -95,8 +96,6 @@ def _columns(known: dict[str, str], options: Options) -> dict[str, Column]:
         "partition": "text",
         "account": "text",
         "qos": "text",
-        "user_id": "person",
-        "host": "host",
     }
     columns = {name: Column(known[name], kind) for name, kind in kinds.items() if name in known}
     columns |= {name: Column(known[name], "number") for name in ("nodes", "cpus", "requested_seconds") if name in known}

@@ -1,6 +1,7 @@
 """What every job record must keep, whatever log it comes from."""
 
-from dcbudget.ingest.plan import Options, Rule, literal
+from dcbudget.ingest.plan import Options, Rule
+from dcbudget.quoting import literal
 
 # A job that met a failing node may never have started; these did run.
 ENDED = ("COMPLETED", "FAILED", "TIMEOUT", "OUT_OF_MEMORY", "PREEMPTED", "RUNNING")

@@ -42,7 +42,7 @@ def plan_gpus(source: Source, options: Options) -> Plan:
         f" mig_part({model} || ' ' || {profile}))"
     )
     columns = {
-        **_columns(field),
+        **_columns(field, options),
         # until the rows are folded, what tells one GPU or slice of it from another, and the seconds on it
         "job_name": Column(f"concat_ws(' ', {field('gpu_uuid')}, {field('mig_instance_id')})"),
         "elapsed_seconds": Column(field("gpu_pod_uptime"), "number", required=True),
@@ -62,7 +62,7 @@ def plan_pods(source: Source, options: Options) -> Plan:
     """Jobs without GPUs, with the cores and memory that they request."""
     header, delimiter, field = _fields(source, POD)
     columns = {
-        **_columns(field),
+        **_columns(field, options),
         # until the rows are folded, core-seconds and GiB-seconds
         "cpus": Column(field("pod_request_cpu_core_seconds"), "number"),
         "memory_gb": Column(f"to_double({field('pod_request_memory_byte_seconds')}) / 1073741824"),
@@ -73,19 +73,23 @@ def plan_pods(source: Source, options: Options) -> Plan:
     return _plan("kubernetes_pods", header, delimiter, columns, rules, options, _FOLD_PODS)
 
 
-def _columns(field) -> dict[str, Column]:
-    """What both files tell; an interval ends with its last second (00:59:59), a job when that is over."""
+def _columns(field, options: Options) -> dict[str, Column]:
+    """What both files tell; pods may be called after people.
+
+    An interval ends with its last second (00:59:59), a job when that is over.
+    """
     start, end = _time(field("interval_start")), _time(field("interval_end"))
+    pod = field("pod") if options.keep_names else f"under_pseudonym('p', {field('pod')})"
     over = f"date_trunc('second', to_utc({end}, 'UTC')) + interval 1 second"
     return {
-        "job_id": Column(f"{field('namespace')} || '/' || {field('pod')}", required=True),
+        "job_id": Column(f"{field('namespace')} || '/' || {pod}", required=True),
         "cluster": Column("''"),
         "account": Column(field("namespace")),
         "submit_time": Column(start, "time", required=True),
         "start_time": Column(start, "time"),
         "end_time": Column(f"coalesce(({over})::varchar, {end})", "time", required=True),
         "nodes": Column("1"),
-        "host": Column(f"lower(split_part({field('node')}, '.', 1))", "host"),
+        "host": Column(f"under_pseudonym('h', lower(split_part({field('node')}, '.', 1)))"),
     }
 
 

@@ -15,9 +15,10 @@ import duckdb
 
 from dcbudget.errors import UnreadableFile
 from dcbudget.ingest import damage
-from dcbudget.ingest.plan import MACROS, BadRecord, Column, Dialect, Plan, literal, quote, ref
+from dcbudget.ingest.plan import MACROS, BadRecord, Column, Dialect, Plan, ref
 from dcbudget.ingest.source import Source, duckdb_path
 from dcbudget.privacy import FREE_TEXT, PEOPLE, PERSON_KEY
+from dcbudget.quoting import literal, quote
 
 LINE_FIELD = "x_line"
 PERSON = re.compile(PERSON_KEY)
@@ -180,14 +181,19 @@ def _statement(plan: Plan, targets: dict[str, str], load_id: int, reading: str, 
 
 
 def _shown(plan: Plan) -> dict[str, str]:
-    """The fields that a rejected row is shown with: none that names a person, and of a log none that is not used."""
+    """The fields that a rejected row is shown with: none that names a person, and of a log only the shape of those that are used."""
     people = (*PEOPLE.get(plan.dataset, ()), *FREE_TEXT.get(plan.dataset, ()))
     hidden = " ".join(column.sql for name, column in plan.columns.items() if name in people)
     used = " ".join(column.sql for name, column in plan.columns.items() if name not in people)
     fields = [name for name in plan.fields if ref(name) not in hidden and not PERSON.search(f'"{name}":')]
     if plan.dataset in PEOPLE:
-        return {name: ref(name) for name in fields if ref(name) in used}
+        return {name: _shape(ref(name)) for name in fields if ref(name) in used}
     return {name: f"hide_people({ref(name)})" for name in fields}
+
+
+def _shape(text: str) -> str:
+    """SQL for the shape of a text; in a row whose fields have shifted a name stands where none should."""
+    return f"regexp_replace({text}, '[a-zA-Z]', 'x', 'g')"
 
 
 def _faults(plan: Plan) -> str:
@@ -195,8 +201,8 @@ def _faults(plan: Plan) -> str:
 
     def branch(when: str, column: str, found: str, reason: str) -> str:
         told = f"({found})::varchar"
-        if plan.dataset in PEOPLE and column != "state":
-            told = f"regexp_replace({told}, '[a-zA-Z]', 'x', 'g')"  # a shifted line has a name where a time should be
+        if plan.dataset in PEOPLE:
+            told = f"case when regexp_full_match({told}, '[A-Z_]*') then {told} else {_shape(told)} end"
         fault = f"{{'column': {literal(column)}, 'found': {told}, 'reason': {literal(reason)}}}"
         return f"when {when} then {fault}"
 

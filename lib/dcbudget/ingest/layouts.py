@@ -71,7 +71,7 @@ LAYOUTS: dict[str, tuple] = {
         "downtime",
         "Spans in which GPUs of a cluster could not run jobs",
         {"cluster": TEXT, "gpus": NUMBER, "start_time": TIME, "end_time": TIME, "reason": TEXT},
-        {"gpu_model": TEXT, "host": "host"},
+        {"gpu_model": TEXT, "host": TEXT},
         [Rule("gpus", "gpus < 0", "must not be negative", "gpus::varchar"),
          Rule("end_time", "end_time < start_time", "lies before start_time", "end_time::varchar")],
         None, None,

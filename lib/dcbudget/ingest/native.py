@@ -9,7 +9,8 @@ import re
 from collections.abc import Callable, Mapping
 
 from dcbudget.ingest.focus import MONEY, QUANTITY, TIME
-from dcbudget.ingest.plan import MACROS, Column, Options, Rule, literal, ref
+from dcbudget.ingest.plan import MACROS, Column, Options, Rule, ref
+from dcbudget.quoting import literal
 
 Find = Callable[[str], str | None]
 

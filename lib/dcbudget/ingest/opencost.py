@@ -18,8 +18,9 @@ from decimal import Decimal, InvalidOperation
 
 from dcbudget.errors import UnreadableFile
 from dcbudget.ingest import native
-from dcbudget.ingest.plan import BadRecord, Column, Options, Plan, Reader, Records, Rule, literal, ref
+from dcbudget.ingest.plan import BadRecord, Column, Options, Plan, Reader, Records, Rule, ref
 from dcbudget.ingest.source import DAMAGE, Source, damaged
+from dcbudget.quoting import literal
 
 # Part of an allocation -> its service category, the field of its quantity and that one's unit.
 PARTS = {

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from dcbudget.ingest.source import NULL_WORDS, Source
+from dcbudget.quoting import quote
 
 MACROS = {
     "money": ("to_money", "a decimal number with at most 24 decimals"),
@@ -17,16 +18,6 @@ MACROS = {
 }
 
 
-def quote(name: str) -> str:
-    """A SQL identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def literal(text: str) -> str:
-    """A SQL string."""
-    return "'" + text.replace("'", "''") + "'"
-
-
 def ref(field: str) -> str:
     """SQL for a raw field of the file, as text."""
     return quote("f:" + field)
@@ -37,8 +28,7 @@ class Column:
     """A target column: SQL over the raw fields, and the kind of value that must come of it.
 
     `text` columns are what the SQL gives; the other kinds go through a macro of `sql/staging/macros.sql`,
-    and a row whose text gives no value is rejected. `typed` SQL already gives the value. `person` and `host` columns
-    name a person or a machine; the database gets a pseudonym.
+    and a row whose text gives no value is rejected. `typed` SQL already gives the value.
     """
 
     sql: str

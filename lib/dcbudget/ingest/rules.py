@@ -2,7 +2,7 @@
 
 import duckdb
 
-from dcbudget.ingest.plan import literal, quote
+from dcbudget.quoting import literal, quote
 from dcbudget.warehouse import PROJECT
 
 TARGETS = ("project", "cluster")

@@ -82,13 +82,13 @@ def run_plan(format_name: str, convert: Callable[[Source], Records], options: Op
 
 def run_columns(field: dict[str, str]) -> dict[str, Column]:
     """The columns of `run_metrics` from SQL for those of its fields that there are."""
-    kinds = {"host": "host", "gpus": "number", "step": "integer", "time": "time", "value": "measure"}
+    kinds = {"gpus": "number", "step": "integer", "time": "time", "value": "measure"}
     required = ("run_id", "metric", "value")
     columns = {name: Column(sql, kinds.get(name, "text"), name in required) for name, sql in field.items()}
     if "host" in columns:  # as Slurm names it, without its domain
         name = field["host"]
         short = f"case when regexp_full_match({name}, '[\\d.:]+') then {name} else split_part({name}, '.', 1) end"
-        columns["host"] = Column(short, "host")
+        columns["host"] = Column(short)
     if "status" in columns:
         columns["status"] = Column(choose(field["status"], {ours: (ours, *words) for ours, words in STATUS.items()}))
     return columns

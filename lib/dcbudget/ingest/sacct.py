@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 from dcbudget.errors import UnreadableFile
 from dcbudget.ingest.jobs import job_rules
-from dcbudget.ingest.plan import Column, Dialect, Options, Plan, Reader, Rule, literal, ref
+from dcbudget.ingest.plan import Column, Dialect, Options, Plan, Reader, Rule, ref
 from dcbudget.ingest.source import Source, name_fields
+from dcbudget.quoting import literal
 
 JOB_ID = r"\d+(?:_\d+|_\[[^\]]*\]|\+\d+)?(?:\.\w+)?"
 # Words that Slurm writes where a time is not known.
@@ -98,7 +99,7 @@ def job_columns(field: Callable[..., str], job_id: str, keep_names: bool) -> dic
         "partition": Column(field("partition")),
         "qos": Column(field("qos")),
         "account": Column(field("account")),
-        "user_id": Column(name("user", "uid"), "person"),
+        "user_id": Column(name("user", "uid")),
         "submit_time": time("submit"),
         "start_time": time("start"),
         "end_time": time("end"),
@@ -119,7 +120,7 @@ def job_columns(field: Callable[..., str], job_id: str, keep_names: bool) -> dic
         "gpu_utilisation": Column(utilisation),
         "energy_kwh": Column(energy),
         "restarts": Column(field("restarts", "restartcnt"), "number"),
-        "host": Column(f"first_node({name('nodelist')})", "host"),
+        "host": Column(f"first_node({name('nodelist')})"),
     }
 
 

@@ -9,8 +9,9 @@ import json
 import re
 
 from dcbudget.errors import UnreadableFile
-from dcbudget.ingest.plan import BadRecord, Column, Dialect, Options, Plan, Reader, Records, Rule, literal, ref
+from dcbudget.ingest.plan import BadRecord, Column, Dialect, Options, Plan, Reader, Records, Rule, ref
 from dcbudget.ingest.source import Source
+from dcbudget.quoting import literal
 
 # Lower case, with `_` for what parts the words.
 CALLED = {

@@ -4,8 +4,9 @@ import re
 
 from dcbudget.errors import UnreadableFile
 from dcbudget.ingest.jobs import job_rules
-from dcbudget.ingest.plan import Column, Dialect, Options, Plan, Reader, Rule, literal
+from dcbudget.ingest.plan import Column, Dialect, Options, Plan, Reader, Rule
 from dcbudget.ingest.source import Source
+from dcbudget.quoting import literal
 
 LINE = "line"
 FIELDS = 18
@@ -63,7 +64,7 @@ def plan(source: Source, options: Options) -> Plan:
             "partition": Column(number(16)),
             "qos": Column(number(15)),
             "account": Column(number(13)),
-            "user_id": Column(number(12), "person"),
+            "user_id": Column(number(12)),
             "submit_time": Column(_time(epoch, seconds(2))),
             "start_time": Column(f"case when {seconds(4)} is not null then {_time(epoch, start)} end"),
             "end_time": Column(_time(epoch, f"{start} + {seconds(4)}")),
