@@ -89,7 +89,7 @@ def _columns(field, options: Options) -> dict[str, Column]:
         "start_time": Column(start, "time"),
         "end_time": Column(f"coalesce(({over})::varchar, {end})", "time", required=True),
         "nodes": Column("1"),
-        "host": Column(f"under_pseudonym('h', lower(split_part({field('node')}, '.', 1)))"),
+        "host": Column(f"lower(split_part({field('node')}, '.', 1))"),
     }
 
 

@@ -181,7 +181,7 @@ def _statement(plan: Plan, targets: dict[str, str], load_id: int, reading: str, 
 
 
 def _shown(plan: Plan) -> dict[str, str]:
-    """The fields that a rejected row is shown with: none that names a person, and of a log only the shape of those that are used."""
+    """The fields that a rejected row is shown with: none that names a person, of a log the shape of those in use."""
     people = (*PEOPLE.get(plan.dataset, ()), *FREE_TEXT.get(plan.dataset, ()))
     hidden = " ".join(column.sql for name, column in plan.columns.items() if name in people)
     used = " ".join(column.sql for name, column in plan.columns.items() if name not in people)
