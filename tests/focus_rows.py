@@ -103,7 +103,7 @@ def pseudonym(db: Path, kind: str, name: str | None) -> str | None:
 
 def masked(found: str | None) -> str | None:
     """What a reject of a job log shows of a text."""
-    return found and re.sub("[a-zA-Z]", "x", found)
+    return found if not found or re.fullmatch("[A-Z_]*", found) else re.sub("[a-zA-Z]", "x", found)
 
 
 def held(db: Path) -> set[str]:

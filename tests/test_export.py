@@ -44,7 +44,7 @@ def test_csv_round_trip_to_the_last_digit(world, tmp_path):
     found = {(row["month"], row["project"], row["category"]): Decimal(row["effective_cost"]) for row in read(file)}
     kept = rows(world, "select month::varchar, project, category, effective_cost from showback_monthly")
     assert found == {row[:3]: row[3] for row in kept}
-    assert found["2026-05-01", "Idle capacity", "Rented GPUs"] == Decimal("1180.000000000007")
+    assert found["2026-05-01", "Idle capacity", "Rented GPUs"] == Decimal("1184.350000000007")
 
 
 def test_parquet_round_trip_keeps_types(world, tmp_path):
@@ -112,7 +112,7 @@ def test_name_with_a_quote(world, tmp_path):
 def test_unknown_table_says_which_there_are(world, tmp_path):
     for name in ("costs", "jobs; drop table jobs", "landed.charges_2", "about"):
         with pytest.raises(
-            DcbudgetError, match=r"no table .*; there are adjustments, .*budget_lines, .*showback_monthly"
+            DcbudgetError, match=r"no table .*; there are accelerators, .*budget_lines, .*showback_monthly"
         ):
             export_table(name, tmp_path / "x.csv", world)
     assert list(tmp_path.iterdir()) == []

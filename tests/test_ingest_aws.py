@@ -280,5 +280,6 @@ def test_no_reader_takes_anothers_files(real):
     assert {name: readers for name, readers in known.items() if readers} == {
         "aws_cur_legacy.csv": ["aws_cur"], "gcp_export_2026-07.csv": ["gcp_billing"],
         "azure_ea.csv": ["azure"], **{path.name: ["azure"] for path in (real / "billing").glob("EA_*.csv")},
-        **{path.name: ["focus"] for path in (real / "billing").glob("focus*.csv")},
+        **{path.name: ["focus"] for path in (real / "billing").glob("focus*usage*.csv")},
+        "focus_1.0_sample.csv": ["focus"],
     }  # fmt: skip

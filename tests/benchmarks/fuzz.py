@@ -1,14 +1,16 @@
 """Damages a seed file of every reader in many ways: nothing may crash, get lost, be half loaded or harm a neighbour.
 
-A seed is `tests/seeds/READER...`; where real inputs are given, their first lines are seeds too. Each case is loaded
+A seed is a file under `tests/seeds`; where real inputs are given, their first lines are seeds too. Each case is loaded
 into an emptied database and judged there: rows and money that were read are loaded or rejected, a file that failed
-left nothing, and where only some lines were touched all other lines are loaded as they were from the seed.
+left nothing, and where only some lines were touched all other lines are loaded as they were from the seed. That is
+claimed of tables and of JSON lines, not of whole documents, binary files and logs whose lines tell of one another.
 """
 
 import argparse
 import csv
 import gzip
 import io
+import json
 import random
 import sys
 import tempfile
@@ -40,6 +42,13 @@ CELLS = (
 )  # fmt: skip
 BYTES = (b'"', b"'", b",", b";", b"|", b"\t", b"\n", b"\r", b"\r\n", b"\x00", b"\xff", b"\xc3", b"\xe2\x82", b"{", b"}",
          b"\\", b"  ", b"\xef\xbb\xbf", b'""', b'",', b',"')  # fmt: skip
+# Values of a JSON member, beside the texts above.
+VALUES = (None, True, False, 0, -1, 1.5, 2**31, 2**63, 10**30, 1e308, float("nan"), float("inf"), "", [], {}, [1],
+          [[]], [None], {"a": 1}, {"a": {"b": []}}, ["x"])  # fmt: skip
+# A log whose lines tell of one another: a run's name and steps follow from entries anywhere in it.
+ENTANGLED = ("mllog", "mlruns_run")
+# A record that another took the key of, or that stands by what another says, as those of one tariff do.
+BY_ANOTHER = r"the same .*|differs from line .*|.* is loaded already .*"
 # Checks of the database that hold after every load.
 CHECKS = ("charges_match_loads", "money_conserved", "rejects_counted", "rows_conserved")
 # What DuckDB says where SQL that was made for a file is wrong, whatever the file holds.
@@ -50,7 +59,9 @@ FAULTS = ("INTERNAL", "Binder Error", "Parser Error", "Catalog Error", "Conversi
 class Seed:
     """A file, the name of its reader, how its lines are written, and the lines (from 0) that hold its records.
 
-    Without lines, as of a nested document, nothing is claimed of neighbours.
+    Without lines, as of a nested document, nothing is claimed of neighbours. A line whose record went into that of
+    another (a further hour of a pod) is no line of a record; the first of JSON lines, by which they are known, is none.
+    `kind` is table, lines (of JSON), document (one JSON text), text or binary.
     """
 
     reader: str
@@ -58,6 +69,7 @@ class Seed:
     content: bytes
     dialect: Dialect
     records: tuple[int, ...]
+    kind: str
 
 
 @dataclass(frozen=True)
@@ -71,36 +83,69 @@ class Case:
 
 def seeds(real: Path | None = None) -> list[Seed]:
     """A seed of every file in the folder of seeds, and of the real inputs."""
-    found = [(path, path.read_bytes()) for path in sorted(SEEDS.iterdir())]
+    files = sorted(path for path in SEEDS.rglob("*") if path.is_file())
+    found = [(path.relative_to(SEEDS), path.read_bytes()) for path in files]
     for pattern in REAL if real else ():
         for path in sorted(real.glob(pattern)):
             lines = path.read_bytes().splitlines(keepends=True)
-            found.append((path, b"".join(lines[:REAL_LINES])))
+            found.append((Path(path.name), b"".join(lines[:REAL_LINES])))
     with tempfile.TemporaryDirectory(prefix="dcbudget-") as folder:
-        return [_seed(Path(folder) / path.name, content) for path, content in found]
+        return [_seed(Path(folder), path, content) for path, content in found]
 
 
-def _seed(path: Path, content: bytes) -> Seed:
+def _seed(folder: Path, name: Path, content: bytes) -> Seed:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     source = open_source(path)
     reader = recognise(source)
     plan = reader.plan(source, OPTIONS)
-    db = _blank(path.with_name("seed.duckdb"))
+    db = _blank(folder / "seed.duckdb")
     result = load([path], db, options=OPTIONS)[0]
     if result.status != "loaded":
         raise ValueError(f"{path.name}: {result.message}")
     with warehouse.connect(db) as con:
         rows = con.execute(f"select distinct x_source_row from {_table(reader.dataset, 1)}").fetchall()
-    by_line = source.kind == "text" and (plan.convert is None or path.suffix == ".csv")
     db.unlink()
-    return Seed(reader.name, path.name, content, plan.dialect,
-                tuple(sorted(row[0] - 1 for row in rows)) if by_line else ())  # fmt: skip
+    kind = _kind(source.kind, content, reader.name)
+    records = sorted(row[0] - 1 for row in rows) if kind in ("table", "lines") else []
+    if kind == "lines":
+        records = records[1:]
+    # one metric of an mlruns folder: `timestamp value step`
+    dialect = Dialect(" ", header=False, quoted=False) if reader.name == "mlruns_metric" else plan.dialect
+    return Seed(reader.name, name.as_posix(), content, dialect, tuple(dict.fromkeys(records)), kind)
+
+
+def _kind(source: str, content: bytes, reader: str) -> str:
+    if source != "text" or b"\x00" in content:
+        return "binary"
+    if reader in ENTANGLED:
+        return "text"
+    if not content.lstrip().startswith((b"{", b"[")):
+        return "table"
+    return "lines" if all(_member(line) is not None for line in content.splitlines()) else "document"
+
+
+def _member(line: bytes) -> dict | None:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def damage(seed: Seed, draw: random.Random) -> Case:
     """One of many ways to damage a file."""
-    whole = [_truncated, _spliced, _recoded, _compressed, _header_changed, _blank_lines]
-    ways = whole if not seed.records else [_cells, _cells, _cells, _cells, _swapped, _delimiters, _noise, *whole]
+    if seed.kind == "binary":
+        ways = [_truncated, _spliced, _bits, _bits, _bits, _compressed]
+    else:
+        ways = [_truncated, _spliced, _recoded, _compressed, _header_changed, _blank_lines]
+    if seed.kind == "document":
+        ways += [_document] * 6
+    elif seed.kind == "lines":
+        ways += [_members] * 5 + [_noise]
+    elif seed.records:
+        ways = [_cells, _cells, _cells, _cells, _swapped, _delimiters, _noise, *ways]
     return draw.choice(ways)(seed, draw)
 
 
@@ -150,6 +195,46 @@ def _noise(seed: Seed, draw: random.Random) -> Case:
     place, noise = draw.randrange(len(text) + 1), draw.choice([n for n in BYTES if b"\n" not in n and b"\r" not in n])
     lines[at] = text[:place] + noise + text[place + draw.randrange(2) :] + b"\n"
     return _changed(seed, lines, {at}, f"{noise!r} in a line")
+
+
+def _members(seed: Seed, draw: random.Random) -> Case:
+    """Values of JSON lines."""
+    lines, touched = _lines(seed), set()
+    for at in draw.sample(seed.records, min(draw.choice((1, 1, 2, 3)), len(seed.records))):
+        lines[at] = json.dumps(_one_changed(json.loads(lines[at]), draw)).encode() + b"\n"
+        touched.add(at)
+    return _changed(seed, lines, touched, "members")
+
+
+def _document(seed: Seed, draw: random.Random) -> Case:
+    document = json.loads(seed.content)
+    for _ in range(draw.choice((1, 1, 2, 3))):
+        document = _one_changed(document, draw)
+    return Case(json.dumps(document, indent=1).encode(), None, "members")
+
+
+def _one_changed(value, draw: random.Random):
+    """A JSON value with one of the values inside it, at any depth, changed, taken away or called otherwise."""
+    if not isinstance(value, dict | list) or not value or draw.random() < 0.05:
+        return draw.choice(VALUES) if draw.random() < 0.5 else draw.choice(CELLS)
+    if isinstance(value, list):
+        value[at] = _one_changed(value[at := draw.randrange(len(value))], draw)
+        return value
+    name = draw.choice(list(value))
+    told = value.pop(name)
+    way = draw.random()
+    if way < 0.8:
+        return {**value, name: _one_changed(told, draw)}
+    return value if way < 0.9 else {**value, draw.choice(CELLS): told}
+
+
+def _bits(seed: Seed, draw: random.Random) -> Case:
+    """A few bytes of a binary file become others."""
+    content = bytearray(seed.content)
+    for _ in range(draw.choice((1, 1, 2, 5))):
+        at = draw.randrange(len(content))
+        content[at] = draw.choice((content[at] ^ 1 << draw.randrange(8), draw.randrange(256), 0, 255))
+    return Case(bytes(content), None, "bits")
 
 
 def _truncated(seed: Seed, draw: random.Random) -> Case:
@@ -278,9 +363,9 @@ def _neighbours(con, dataset: str, case: Case) -> list[str]:
         f"""select distinct x_source_row from (
             select * exclude (x_load_id) from base
             where x_source_row not in (select unnest(?::bigint[]))
-                and x_source_row not in (select line from rejects where starts_with(reason, 'the same '))
+                and x_source_row not in (select line from rejects where regexp_full_match(reason, ?))
             except all select * exclude (x_load_id) from {_table(dataset, 1)}) order by 1""",
-        [list(case.touched)],
+        [list(case.touched), BY_ANOTHER],
     ).fetchall()
     return [f"lines {[row[0] for row in lost]} are not there as they were, touched {sorted(case.touched)}"] * bool(lost)
 
@@ -288,12 +373,14 @@ def _neighbours(con, dataset: str, case: Case) -> list[str]:
 @cache
 def _empty() -> bytes:
     with tempfile.TemporaryDirectory(prefix="dcbudget-") as folder:
-        load([], Path(folder) / "empty.duckdb")
+        with warehouse.connect(Path(folder) / "empty.duckdb", write=True):
+            pass
         return (Path(folder) / "empty.duckdb").read_bytes()
 
 
 def _blank(path: Path) -> Path:
-    """A database without a row; a copy is made sooner than a new one."""
+    """A database without a row, into which nothing was ever loaded: it is not bound to a key of pseudonyms. A copy is
+    made sooner than a new one."""
     path.write_bytes(_empty())
     return path
 

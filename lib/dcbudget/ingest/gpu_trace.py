@@ -91,13 +91,8 @@ def _columns(known: dict[str, str], options: Options) -> dict[str, Column]:
     duration = f"to_double({known['duration']})" if "duration" in known else "null::double"
     end = f"to_utc({known['end_time']}, {zone})" if "end_time" in known else "null::timestamp"
     begun = f"to_utc({start}, {zone})"
-    kinds = {
-        "job_id": "text",
-        "partition": "text",
-        "account": "text",
-        "qos": "text",
-    }
-    columns = {name: Column(known[name], kind) for name, kind in kinds.items() if name in known}
+    texts = ("job_id", "partition", "account", "user_id", "qos", "host")
+    columns = {name: Column(known[name]) for name in texts if name in known}
     columns |= {name: Column(known[name], "number") for name in ("nodes", "cpus", "requested_seconds") if name in known}
     columns |= {
         "cluster": Column(f"coalesce({known.get('cluster', 'null')}, '')"),
