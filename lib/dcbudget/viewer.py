@@ -22,7 +22,7 @@ TABLES = {
     "charges": ("Tags, x_extra, x_load_id, x_source_row", "x_project in (from own)"),
     "jobs": ("user_id, x_load_id, x_source_row", "project in (from own)"),
     "run_metrics": (
-        "x_load_id, x_source_row",
+        "",
         "coalesce(project, case when job_id not in (from job_of_others) then (select any_value(project) from jobs"
         " where jobs.job_id = run_metrics.job_id) end) in (from own)",
     ),
