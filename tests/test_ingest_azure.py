@@ -276,3 +276,9 @@ def test_real(real, tmp_path, db, name):
 def test_real_file_without_rows(real, db):
     result = load_sound(real / "billing/EA_NoRows.csv", db)
     assert (result.rows_read, result.rows_loaded, result.cost) == (0, 0, [])
+
+
+def test_a_file_without_tags(tmp_path, db):
+    rows = [{name: text for name, text in row.items() if name not in ("Tags", "AdditionalInfo")} for row in ACTUAL]
+    load_sound(write_csv(tmp_path / "actual.csv", rows), db)
+    assert ask(db, "select count(*), count(Tags) from charges") == [(len(ACTUAL), 0)]

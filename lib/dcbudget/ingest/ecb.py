@@ -3,11 +3,10 @@
 Format: https://www.ecb.europa.eu/stats/policy_and_exchange_rates/euro_reference_exchange_rates (eurofxref-hist.csv).
 """
 
-import csv
-import io
 import re
 
 from dcbudget.errors import UnreadableFile
+from dcbudget.ingest import damage
 from dcbudget.ingest.plan import BadRecord, Column, Options, Plan, Reader, Records, Rule, ref
 from dcbudget.ingest.source import Source
 
@@ -42,16 +41,16 @@ def plan(source: Source, options: Options) -> Plan:
 
 def _records(source: Source) -> Records:
     """One record a day and currency."""
-    with source.open_bytes() as stream:
-        lines = csv.reader(io.TextIOWrapper(stream, source.encoding, errors="replace", newline=""))
-        codes = [name.strip() for name in next(lines)]
-        for number, row in enumerate(lines, 2):
-            if len(row) > len(codes) or len(row) < 2:
-                if any(row):
-                    yield BadRecord(number, f"{len(row)} fields where {len(codes)} are expected", ",".join(row))
-                continue
+    codes = source.header(",")
+    for number, row, wrong in damage.records(source, Plan("ecb_rates", "rates", codes, {})):
+        if wrong:
+            yield wrong
+        elif number > 1 and (len(row) > len(codes) or len(row) < 2):
+            if any(row):
+                yield BadRecord(number, f"{len(row)} fields where {len(codes)} are expected", ",".join(row))
+        elif number > 1:
             for code, rate in zip(codes[1:], row[1:], strict=False):
-                if code and rate.strip() not in ("", "N/A"):
+                if CODE.fullmatch(code) and rate.strip() not in ("", "N/A"):
                     yield number, [row[0].strip(), code, rate.strip()]
 
 

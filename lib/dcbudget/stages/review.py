@@ -289,7 +289,7 @@ class MonthlyReview:
                  "billed_cost": "Billed cost"}  # fmt: skip
         formats = {"gpu_hours": COUNT, "hours_share": RATE, "effective_cost": MONEY, "cost_share": RATE,
                    "billed_cost": MONEY}  # fmt: skip
-        title = f"{self._buckets_finding()} (effective and billed cost, {self.currency}{self.reading.rates_remark})"
+        title = f"{self._buckets_finding()} ({self.basis}; billed cost beside it)"
         return Table(frame, names, title, formats, ("gpu_hours", "effective_cost", "billed_cost"))
 
     def gpu_buckets_by_project(self) -> Table:
