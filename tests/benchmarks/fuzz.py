@@ -14,6 +14,7 @@ import json
 import random
 import sys
 import tempfile
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
@@ -90,30 +91,44 @@ def seeds(real: Path | None = None) -> list[Seed]:
             lines = path.read_bytes().splitlines(keepends=True)
             found.append((Path(path.name), b"".join(lines[:REAL_LINES])))
     with tempfile.TemporaryDirectory(prefix="dcbudget-") as folder:
-        return [_seed(Path(folder), path, content) for path, content in found]
+        paths = [Path(folder) / str(number) / name for number, (name, _) in enumerate(found)]
+        for path, (_, content) in zip(paths, found, strict=True):
+            path.parent.mkdir(parents=True)
+            path.write_bytes(content)
+        return [_seed(path, *seed, lines) for path, seed, lines in zip(paths, found, _record_lines(paths), strict=True)]
 
 
-def _seed(folder: Path, name: Path, content: bytes) -> Seed:
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+def _record_lines(paths: list[Path]) -> list[list[int]]:
+    """The numbers of the records of each file, from 1."""
+    results: list[FileResult] = []
+    lines: list[list[int]] = []
+
+    def look(con: duckdb.DuckDBPyConnection) -> None:
+        if results and results[-1].status != "loaded":
+            raise ValueError(f"{results[-1].path.name}: {results[-1].message}")
+        if results:
+            dataset = con.execute("select dataset from loads").fetchone()[0]
+            rows = con.execute(f"select distinct x_source_row from {_table(dataset, 1)} order by 1").fetchall()
+            lines.append([row for (row,) in rows])
+        _wipe(con)
+
+    with tempfile.TemporaryDirectory(prefix="dcbudget-") as folder:
+        load([*paths, Path(folder) / "none"], _blank(Path(folder) / "seeds.duckdb"), options=OPTIONS,
+             on_start=lambda path, con: look(con), on_result=results.append)  # fmt: skip
+    return lines
+
+
+def _seed(path: Path, name: Path, content: bytes, lines: list[int]) -> Seed:
     source = open_source(path)
     reader = recognise(source)
     plan = reader.plan(source, OPTIONS)
-    db = _blank(folder / "seed.duckdb")
-    result = load([path], db, options=OPTIONS)[0]
-    if result.status != "loaded":
-        raise ValueError(f"{path.name}: {result.message}")
-    with warehouse.connect(db) as con:
-        rows = con.execute(f"select distinct x_source_row from {_table(reader.dataset, 1)}").fetchall()
-    db.unlink()
     kind = _kind(source.kind, content, reader.name)
-    records = sorted(row[0] - 1 for row in rows) if kind in ("table", "lines") else []
+    records = [line - 1 for line in lines] if kind in ("table", "lines") else []
     if kind == "lines":
         records = records[1:]
     # one metric of an mlruns folder: `timestamp value step`
     dialect = Dialect(" ", header=False, quoted=False) if reader.name == "mlruns_metric" else plan.dialect
-    return Seed(reader.name, name.as_posix(), content, dialect, tuple(dict.fromkeys(records)), kind)
+    return Seed(reader.name, name.as_posix(), content, dialect, tuple(records), kind)
 
 
 def _kind(source: str, content: bytes, reader: str) -> str:
@@ -216,9 +231,10 @@ def _document(seed: Seed, draw: random.Random) -> Case:
 def _one_changed(value, draw: random.Random):
     """A JSON value with one of the values inside it, at any depth, changed, taken away or called otherwise."""
     if not isinstance(value, dict | list) or not value or draw.random() < 0.05:
-        return draw.choice(VALUES) if draw.random() < 0.5 else draw.choice(CELLS)
+        return deepcopy(draw.choice(VALUES)) if draw.random() < 0.5 else draw.choice(CELLS)
     if isinstance(value, list):
-        value[at] = _one_changed(value[at := draw.randrange(len(value))], draw)
+        at = draw.randrange(len(value))
+        value[at] = _one_changed(value[at], draw)
         return value
     name = draw.choice(list(value))
     told = value.pop(name)

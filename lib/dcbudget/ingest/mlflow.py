@@ -73,7 +73,8 @@ def convert_database(source: Source) -> Records:
 def detect_metric(source: Source) -> bool:
     lines = [line for line in source.head_lines[:20] if line] if source.kind == "text" else []
     whole = lines[:-1] if len(lines) > 1 else lines
-    return _place(source.path) is not None and bool(whole) and all(LINE.fullmatch(line) for line in whole)
+    told = sum(1 for line in whole if LINE.fullmatch(line))  # a damaged line takes no neighbour with it
+    return _place(source.path) is not None and told >= max(len(whole) / 2, 1)
 
 
 def plan_metric(source: Source, options: Options) -> Plan:
@@ -108,15 +109,20 @@ def plan_run(source: Source, options: Options) -> Plan:
 def convert_run(source: Source) -> Records:
     """A run's start and end as `elapsed_seconds`, with its status and what its tags tell."""
     meta = _yaml(source.head)
-    told = {}
+    about = {}
     for kind in ("params", "tags"):
         folder = source.path.parent / kind
-        told |= {file.relative_to(folder).as_posix(): file.read_text(encoding="utf-8", errors="replace").strip()
+        about |= {file.relative_to(folder).as_posix(): file.read_text(encoding="utf-8", errors="replace").strip()
                  for file in sorted(folder.rglob("*")) if file.is_file()}  # fmt: skip
-    run = _run(meta["run_id"], told)
+    run = _run(meta["run_id"], about)
     run.status = STATUS.get(meta["status"], meta["status"])
-    start, end = (int(text) if (text := meta.get(name, "")).isdigit() else None for name in ("start_time", "end_time"))
-    yield from enumerate(_span(run, start, end), 1)
+    told = [meta.get(name, "") for name in ("start_time", "end_time")]
+    try:
+        records = list(_span(run, *(int(text) if text.isdigit() else None for text in told)))
+    except (ValueError, OverflowError, OSError):
+        yield BadRecord(1, "a start or end that is no time in milliseconds", " ".join(told))
+        return
+    yield from enumerate(records, 1)
 
 
 def _run(run_id: str, told: dict[str, str]) -> Run:
@@ -152,7 +158,7 @@ def _is_mlflow(source: Source) -> bool:
     try:
         with _database(source) as con:
             tables = {name for (name,) in con.execute("select name from sqlite_master where type = 'table'")}
-    except sqlite3.Error:
+    except (sqlite3.Error, ValueError):  # of a damaged file even the message may be no text
         return False
     return {"experiments", "runs", "metrics", "tags", "params"} <= tables
 

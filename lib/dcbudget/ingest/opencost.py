@@ -14,7 +14,7 @@ OpenCost tells of usage that a cloud bills: such a bill of the same month beside
 
 import json
 from collections.abc import Iterator
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 from dcbudget.errors import UnreadableFile
 from dcbudget.ingest import native
@@ -148,7 +148,7 @@ def allocations(source: Source) -> Records:
         for name, allocation in window.items():
             try:
                 charges = list(_charges(name, allocation))
-            except (AttributeError, InvalidOperation, KeyError, TypeError) as error:
+            except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
                 number += 1
                 yield BadRecord(number, f"no allocation ({type(error).__name__}: {error})", json.dumps(allocation))
                 continue
@@ -190,7 +190,10 @@ def _sets(source: Source, name: str) -> Iterator[dict]:
     if not isinstance(sets, list) or not all(isinstance(one, dict | None) for one in sets):
         raise UnreadableFile(f"{source.path.name}: no answer of OpenCost, `data` is no list of windows")
     for one in sets:
-        yield ((one or {}).get(name) or {}) if isinstance(data, dict) else (one or {})
+        held = ((one or {}).get(name) or {}) if isinstance(data, dict) else (one or {})
+        if not isinstance(held, dict):
+            raise UnreadableFile(f"{source.path.name}: no answer of OpenCost, `{name}` is no object")
+        yield held
 
 
 def _charges(name: str, allocation: dict) -> Iterator[dict]:
