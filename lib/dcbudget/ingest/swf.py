@@ -43,7 +43,8 @@ def plan(source: Source, options: Options) -> Plan:
         raise UnreadableFile(
             f"{source.path.name}: UnixStartTime is no number but {comments['UnixStartTime']!r}"
         ) from None
-    words = f"string_split_regex(trim(\"f:{LINE}\"), '\\s+')"
+    # splitting at a pattern takes four times as long
+    words = f"list_filter(string_split(translate(\"f:{LINE}\", chr(9) || chr(13), '  '), ' '), lambda w: w <> '')"
 
     def number(position: int) -> str:
         """A field's text, null where it is unknown."""
