@@ -60,6 +60,14 @@ def charge(what: str, effective: str, billed: str | None = None, start="2026-05-
     return row | more
 
 
+def egress(month: str, amount: str, project="alpha", **more) -> dict:
+    """A project's own network charge of a month, YYYY-MM."""
+    year, number = map(int, month.split("-"))
+    end = f"{year + number // 12}-{number % 12 + 1:02}-01"
+    return charge(f"egress {project} {amount}", amount, start=f"{month}-01", end=end, ServiceCategory="Networking",
+                  tags=f'{{"project":"{project}"}}', **more)  # fmt: skip
+
+
 def job(
     number: int, account: str, cluster: str, model: str, gpus: int, submit: str, start: str, end: str, **more
 ) -> str:

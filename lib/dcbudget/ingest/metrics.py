@@ -8,7 +8,6 @@ settings.
 """
 
 import io
-import json
 import re
 from collections.abc import Callable
 from itertools import chain, islice
@@ -19,7 +18,7 @@ from dcbudget.errors import UnreadableFile
 from dcbudget.ingest import damage
 from dcbudget.ingest.plan import BadRecord, Dialect, Options, Plan, Reader, Records, ref
 from dcbudget.ingest.run_logs import NULLS, OF_RUN, Run, metric_names, name_of_run, run_columns, run_plan, utc
-from dcbudget.ingest.source import Source, duckdb_path
+from dcbudget.ingest.source import Source, duckdb_path, flat_object
 
 LONG_NEEDED = ("run_id", "metric", "value")
 LONG = (*OF_RUN, "step", "time", "metric", "value")
@@ -123,7 +122,7 @@ def _columns_of_words(header: list[str], rows: list[list[str | None]]) -> set[st
 def _detect_json(source: Source) -> bool:
     if source.kind != "text" or not source.head.lstrip().startswith("{"):
         return False
-    row = _object(source.head.lstrip().split("\n", 1)[0])
+    row = flat_object(source.head.lstrip().split("\n", 1)[0], "/")
     if row is None:
         return False
     names = {name.lower() for name in row}
@@ -139,7 +138,7 @@ def _plan_json(source: Source, options: Options) -> Plan:
             for line, text in enumerate(io.TextIOWrapper(stream, source.encoding, errors="replace"), 1):
                 if not text.strip():
                     continue
-                row = _object(text)
+                row = flat_object(text, "/")
                 if row is None:
                     yield BadRecord(line, "no JSON object", text.rstrip())
                 else:
@@ -186,20 +185,6 @@ def _is_number(value) -> bool:
     if isinstance(value, str):
         return value.lower() in NOT_A_NUMBER or bool(re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", value))
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _object(text: str) -> dict | None:
-    """A JSON object with the members of objects inside it as `outer/inner`, or None."""
-    try:
-        row = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(row, dict):
-        return None
-    flat = {}
-    for name, value in row.items():
-        flat |= {f"{name}/{inner}": of for inner, of in value.items()} if isinstance(value, dict) else {name: value}
-    return flat
 
 
 def _parquet_rows(source: Source) -> Records:

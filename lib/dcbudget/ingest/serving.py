@@ -5,12 +5,11 @@ GeneratedTokens) are such logs. A latency without a unit in its name is in secon
 """
 
 import io
-import json
 import re
 
 from dcbudget.errors import UnreadableFile
 from dcbudget.ingest.plan import BadRecord, Column, Dialect, Options, Plan, Reader, Records, Rule, ref
-from dcbudget.ingest.source import Source
+from dcbudget.ingest.source import Source, flat_object
 from dcbudget.quoting import literal
 
 # Lower case, with `_` for what parts the words.
@@ -45,7 +44,7 @@ def _plan_table(source: Source, options: Options) -> Plan:
 
 def _detect_json(source: Source) -> bool:
     head = source.head.lstrip()
-    first = _object(head.split("\n", 1)[0]) if source.kind == "text" and head.startswith("{") else None
+    first = flat_object(head.split("\n", 1)[0], "_") if source.kind == "text" and head.startswith("{") else None
     return first is not None and _is_of_requests(list(first))
 
 
@@ -55,7 +54,7 @@ def _plan_json(source: Source, options: Options) -> Plan:
             for line, text in enumerate(io.TextIOWrapper(stream, source.encoding, errors="replace"), 1):
                 if not text.strip():
                     continue
-                row = _object(text)
+                row = flat_object(text, "_")
                 if row is None:
                     yield BadRecord(line, "no JSON object", text.rstrip())
                     continue
@@ -115,20 +114,6 @@ def _columns(header: list[str]) -> dict[str, str]:
     plain = _plain(header)
     return {field: plain[next(name for name in names if name in plain)]
             for field, names in CALLED.items() if not plain.keys().isdisjoint(names)}  # fmt: skip
-
-
-def _object(text: str) -> dict | None:
-    """A JSON object with the members of objects inside it as `outer_inner`, or None."""
-    try:
-        row = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(row, dict):
-        return None
-    flat = {}
-    for name, value in row.items():
-        flat |= {f"{name}_{inner}": of for inner, of in value.items()} if isinstance(value, dict) else {name: value}
-    return flat
 
 
 def _text(value) -> str | None:

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import json
 import re
 import zlib
 from collections.abc import Iterator
@@ -137,6 +138,22 @@ def open_source(path: Path) -> Source:
 def name_fields(header: list[str]) -> list[str]:
     """The names of a header; a field without one is called by its position."""
     return [name.strip() or f"column {position}" for position, name in enumerate(header, 1)]
+
+
+def flat_object(text: str, joint: str) -> dict | None:
+    """A JSON object with the members of objects inside it as `outer{joint}inner`, or None for other text."""
+    try:
+        row = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, dict):
+        return None
+    flat = {}
+    for name, value in row.items():
+        flat |= (
+            {f"{name}{joint}{inner}": of for inner, of in value.items()} if isinstance(value, dict) else {name: value}
+        )
+    return flat
 
 
 def damaged(path: Path, compression: str, error: Exception) -> UnreadableFile:
