@@ -7,7 +7,7 @@ import pytest
 from benchmarks import fuzz
 from dcbudget.ingest import READERS, damage
 
-CASES = 5
+CASES = 4
 
 
 @pytest.fixture(scope="module")
