@@ -125,8 +125,7 @@ def cover(names: Pseudonyms, dataset: str, table: str) -> str:
     if not columns:
         return f"select * exclude (x_reject) from {table}"
     joins = " ".join(
-        f"left join (select name, case when regexp_full_match(name, {literal(_form(kind))}) then name"
-        f" else {names.sql(kind, 'name')} end as pseudonym from"
+        f"left join (select name, {names.sql(kind, 'name')} as pseudonym from"
         f" (select distinct {column} as name from {table} where {column} is not null)) as of_{column}"
         f" on of_{column}.name = {table}.{column}"
         for column, kind in columns.items()
@@ -178,10 +177,6 @@ def rotate(db: str | Path | None = None, wait_seconds: float = warehouse.WAIT_SE
         con.execute("commit")
         coming.replace(key_file(path))
     return changed
-
-
-def _form(kind: str) -> str:
-    return f"{kind}-[0-9a-f]{{{DIGITS}}}"
 
 
 def _stored(con: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
