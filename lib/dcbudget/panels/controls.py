@@ -61,6 +61,31 @@ def rate_slider(label: str, value: float, low: float, high: float, step: float =
     return RateSlider(label, value, low, high, step)
 
 
+def number_slider(
+    label: str, value: float, low: float, high: float, step: float, form: str = ",.2f"
+) -> widgets.FloatSlider:
+    """A slider over a plain number in the unit that the label tells; a value outside the range is kept within it."""
+    return widgets.FloatSlider(
+        value=min(max(value, low), high), min=low, max=high, step=_step_that_reaches(value, low, step),
+        description=label, readout_format=form, style=LABEL, layout=WIDE,
+    )  # fmt: skip
+
+
+def whole_slider(label: str, value: int, low: int, high: int, step: int = 1) -> widgets.IntSlider:
+    """A slider over whole numbers."""
+    return widgets.IntSlider(value=value, min=low, max=high, step=step, description=label, style=LABEL, layout=WIDE)
+
+
+def pick_slider(label: str, options: list, value) -> widgets.SelectionSlider:
+    """A slider over given values, such as the powers of two."""
+    return widgets.SelectionSlider(options=options, value=value, description=label, style=LABEL, layout=WIDE)
+
+
+def beside(control: widgets.Widget, remark: str) -> widgets.HBox:
+    """A control with a sentence at its right, such as where its first value comes from."""
+    return widgets.HBox([control, widgets.HTML(f'<span style="color:#5b6670;font-size:12px">{escape(remark)}</span>')])
+
+
 def choice(label: str, options: list[str], value: str) -> widgets.Dropdown:
     return widgets.Dropdown(options=options, value=value, description=label, style=LABEL, layout=WIDE)
 
@@ -98,16 +123,47 @@ class View:
         self.chart_box.children = ()
 
 
-def live(controls: list[widgets.Widget], view: View, redraw: Callable[[], None]) -> widgets.VBox:
-    """A panel: its controls over its view; every change redraws."""
+def button(label: str, view: View, action: Callable[[], str]) -> widgets.VBox:
+    """A button that acts, and tells under itself what was done, or why it could not be."""
+    press = widgets.Button(description=label, layout=widgets.Layout(width="auto"))
+    done = widgets.HTML()
+
+    def clicked(_) -> None:
+        done.value = ""
+        try:
+            done.value = f'<p role="status">{escape(action())}</p>'
+        except DcbudgetError as error:
+            view.fail(error)
+
+    press.on_click(clicked)
+    return widgets.VBox([press, done])
+
+
+def tabs(views: dict[str, View]) -> widgets.Tab:
+    """Views under tabs, by title."""
+    return widgets.Tab([view.box for view in views.values()], titles=list(views))
+
+
+def live(
+    controls: list[widgets.Widget],
+    view: View | dict[str, View],
+    redraw: Callable[[], None],
+    shown: list[widgets.Widget] | None = None,
+) -> widgets.VBox:
+    """A panel: its controls over its view, or over several under tabs; every change redraws.
+
+    `shown` stands above the view in place of the controls, where these are set in boxes or have remarks beside them.
+    """
+    views = view if isinstance(view, dict) else {"": view}
 
     def guarded(_=None) -> None:
         try:
             redraw()
         except DcbudgetError as error:
-            view.fail(error)
+            for each in views.values():
+                each.fail(error)
 
     for control in controls:
         control.observe(guarded, names="value")
     guarded()
-    return widgets.VBox([*controls, view.box])
+    return widgets.VBox([*(controls if shown is None else shown), tabs(view) if isinstance(view, dict) else view.box])

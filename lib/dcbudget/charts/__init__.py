@@ -71,7 +71,7 @@ def trend(actual: pd.DataFrame, budget: pd.DataFrame, title: str, subtitle: str)
     line = alt.Chart(budget).mark_line(
         color="black", strokeWidth=2, point=alt.OverlayMarkDef(color="black", size=18)
     ).encode(x=month, y="budget:Q")  # fmt: skip
-    return _titled(bars + line, title, f"{subtitle}; line: budget", 260)
+    return titled(bars + line, title, f"{subtitle}; line: budget", 260)
 
 
 def variance_bars(variances: pd.DataFrame, by: str, title: str, subtitle: str) -> alt.LayerChart:
@@ -88,7 +88,7 @@ def variance_bars(variances: pd.DataFrame, by: str, title: str, subtitle: str) -
         tooltip=[f"{by}:N", alt.Tooltip("budget:Q", format=",.0f"), alt.Tooltip("actual:Q", format=",.0f"),
                  alt.Tooltip("variance:Q", format="+,.0f")],
     )  # fmt: skip
-    return _titled(bars + _labels(base, "variance"), title, subtitle, 26 * max(len(variances), 2))
+    return titled(bars + labels(base, "variance"), title, subtitle, 26 * max(len(variances), 2))
 
 
 def movers_bars(movers: pd.DataFrame, title: str, subtitle: str) -> alt.LayerChart:
@@ -99,7 +99,7 @@ def movers_bars(movers: pd.DataFrame, title: str, subtitle: str) -> alt.LayerCha
         color=alt.condition("datum.change > 0", alt.value(ORANGE), alt.value(BLUE)),
         tooltip=["label:N", alt.Tooltip("before:Q", format=",.0f"), alt.Tooltip("now:Q", format=",.0f")],
     )
-    return _titled(bars + _labels(base, "change"), title, subtitle, 26 * max(len(movers), 2))
+    return titled(bars + labels(base, "change"), title, subtitle, 26 * max(len(movers), 2))
 
 
 def stacked_hours(hours: pd.DataFrame, title: str, subtitle: str) -> alt.Chart:
@@ -113,7 +113,7 @@ def stacked_hours(hours: pd.DataFrame, title: str, subtitle: str) -> alt.Chart:
         order="order:Q",
         tooltip=["pool:N", "part:N", alt.Tooltip("gpu_hours:Q", format=",.0f")],
     )  # fmt: skip
-    return _titled(chart, title, subtitle, 30 * max(hours["pool"].nunique(), 2))
+    return titled(chart, title, subtitle, 30 * max(hours["pool"].nunique(), 2))
 
 
 def occupancy(daily: pd.DataFrame, title: str, subtitle: str) -> alt.Chart:
@@ -125,7 +125,7 @@ def occupancy(daily: pd.DataFrame, title: str, subtitle: str) -> alt.Chart:
         color=alt.Color("pool:N", title=None, scale=alt.Scale(range=PALETTE), legend=alt.Legend(orient="top")),
         tooltip=["day:T", "pool:N", alt.Tooltip("allocation_rate:Q", format=".0%")],
     )  # fmt: skip
-    return _titled(chart, title, subtitle, 240)
+    return titled(chart, title, subtitle, 240)
 
 
 def waits(waits: pd.DataFrame, title: str, subtitle: str) -> alt.Chart:
@@ -138,7 +138,7 @@ def waits(waits: pd.DataFrame, title: str, subtitle: str) -> alt.Chart:
                         legend=alt.Legend(orient="top")),
         tooltip=["partition:N", "quantile:N", alt.Tooltip("hours:Q", format=",.2f")],
     )  # fmt: skip
-    return _titled(chart, title, subtitle, 34 * max(waits["partition"].nunique(), 2))
+    return titled(chart, title, subtitle, 34 * max(waits["partition"].nunique(), 2))
 
 
 def needs(pools: pd.DataFrame, title: str, subtitle: str) -> alt.Chart:
@@ -151,7 +151,7 @@ def needs(pools: pd.DataFrame, title: str, subtitle: str) -> alt.Chart:
                         legend=alt.Legend(orient="top")),
         tooltip=["pool:N", "what:N", alt.Tooltip("gpus:Q", format=",.1f")],
     )  # fmt: skip
-    return _titled(chart, title, subtitle, 36 * max(pools["pool"].nunique(), 2))
+    return titled(chart, title, subtitle, 36 * max(pools["pool"].nunique(), 2))
 
 
 def monthly_lines(frame: pd.DataFrame, value: str, by: str, title: str, subtitle: str, axis: str = "~s") -> alt.Chart:
@@ -162,18 +162,19 @@ def monthly_lines(frame: pd.DataFrame, value: str, by: str, title: str, subtitle
         color=alt.Color(f"{by}:N", title=None, scale=alt.Scale(range=PALETTE), legend=alt.Legend(orient="top")),
         tooltip=["yearmonth(month):T", f"{by}:N", alt.Tooltip(f"{value}:Q", format=",.2f")],
     )  # fmt: skip
-    return _titled(chart, title, subtitle, 220)
+    return titled(chart, title, subtitle, 220)
 
 
-def _labels(base: alt.Chart, value: str) -> alt.Chart:
-    """The bars' numbers, beyond the end of each bar."""
+def labels(base: alt.Chart, value: str) -> alt.Chart:
+    """The bars' signed numbers, beyond the end of each bar."""
     negative = f"datum['{value}'] < 0"
     return base.mark_text(
         align=alt.expr(f"{negative} ? 'right' : 'left'"), dx=alt.expr(f"{negative} ? -4 : 4"), color="#333"
     ).encode(x=alt.X(f"{value}:Q"), text=alt.Text(f"{value}:Q", format="+,.0f"))
 
 
-def _titled(chart, title: str, subtitle: str, height: int):
+def titled(chart, title: str, subtitle: str, height: int):
+    """The chart in the house's width, with its finding above and its basis below that."""
     return (
         chart.properties(
             width=WIDTH, height=height, title=alt.TitleParams(title, subtitle=subtitle, anchor="start", offset=8)
