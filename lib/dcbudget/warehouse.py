@@ -31,7 +31,8 @@ _BESIDE = Path(__file__).resolve().parents[2]
 PROJECT = _BESIDE if (_BESIDE / "notebooks").is_dir() else Path()
 DEFAULT_DATABASE = PROJECT / "data/private/budget.duckdb"
 # What is known of accelerators, a table of every database.
-ACCELERATORS = PROJECT / "data/reference/accelerators.csv"
+REFERENCE = PROJECT / "data/reference"
+ACCELERATORS = REFERENCE / "accelerators.csv"
 WAIT_SECONDS = 60.0
 TELL_SECONDS = 2.0
 # Order matters: later views stand on earlier ones.
@@ -206,6 +207,21 @@ def mart(name: str, db: str | os.PathLike | None = None, **where) -> "pd.DataFra
             raise DcbudgetError(f"mart {name} has no column {unknown[0]!r}; it has {', '.join(columns)}")
         condition = " and ".join(f"{column} = ?" for column in where) or "true"
         return _frame(con, f"select * from {name} where {condition} order by all", list(where.values()))
+
+
+def reference(name: str) -> "pd.DataFrame":
+    """The sourced figures of a file of `data/reference`.
+
+    Raises
+    ------
+    DcbudgetError : there is no such file.
+    """
+    import pandas as pd
+
+    path = REFERENCE / f"{name}.csv"
+    if not path.exists():
+        raise DcbudgetError(f"data/reference/{name}.csv is missing; it is a part of the workbook")
+    return pd.read_csv(path)
 
 
 def check(db: str | os.PathLike | None = None) -> "pd.DataFrame":

@@ -1,0 +1,119 @@
+"""What a database measures: two small clusters by hand, the sample against what was planted in it, and nothing."""
+
+import json
+from math import isnan
+
+import pandas as pd
+import pytest
+
+from conftest import ROOT
+from dcbudget import warehouse
+from dcbudget.errors import DcbudgetError
+from dcbudget.stages.calibration import LABELS, PRICES, Calibration
+from tiny import FLEET, charge, job, make, make_world
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return Calibration("2026-05", str(make_world(tmp_path_factory.mktemp("world"))))
+
+
+@pytest.fixture(scope="module")
+def sample(sample_db):
+    return Calibration("2026-06", str(sample_db))
+
+
+def test_shares_of_jobs(world):
+    """Jobs 1 to 3 held 10, 12 and 40 GPU-hours in May; the 40 failed, and job 1 alone measured, at a half."""
+    assert world["failure_share"].value == pytest.approx(40 / 62)
+    assert world["allocation_rate"].value == pytest.approx(62 / (100 + 160 + 24 + 16))
+    assert world["gpu_utilisation"].value == 0.5
+    assert world["queue_wait_hours"].value == 1.0 and world["queue_wait_hours"].count == 3
+
+
+def test_prices_and_shares_of_rented_gpus(world):
+    assert world.price("H100", "on-demand").value == pytest.approx(10)
+    assert world.price("A100", "on-demand").value == pytest.approx(400 / 160)
+    assert world.price("A100", "committed").value == pytest.approx((40 + 60) / (24 + 16))
+    assert world["commitment_discount"].value == pytest.approx(0)
+    assert world["commitment_share"].value == pytest.approx(40 / (100 + 160 + 40 + 24))
+    assert world["spot_share"].value == 0
+
+
+def test_what_was_not_measured_is_as_published_and_says_so(world):
+    mfu, published = world["mfu"], warehouse.reference("published").set_index("name")["value"]
+    assert (mfu.count, mfu.value) == (0, published["mfu"])
+    assert "nothing measured" in mfu.remark and "arXiv" in mfu.remark
+    v100 = world.price("V100", "spot")
+    assert v100.value == pytest.approx(published["on_demand_price:V100"] * (1 - published["spot_discount"]))
+    assert isnan(world.price("V100", "owned").value)
+
+
+def test_every_measure_has_a_published_value_or_says_that_nothing_is_assumed(world):
+    for name in LABELS:
+        found = world[name]
+        assert not isnan(found.published) and found.published_source
+        assert found.low <= found.value <= found.high
+    assert {"mfu", "pue"} <= LABELS.keys() and len(world.table().frame) >= len(LABELS)
+
+
+def test_unknown_names_are_sentences(world):
+    with pytest.raises(DcbudgetError, match="nothing is measured under the name 'mfo'; there are mfu"):
+        world["mfo"]
+    with pytest.raises(DcbudgetError, match="a kind of price is one of on-demand, committed, spot, owned"):
+        world.price("H100", "cheap")
+
+
+def test_published_prices_are_in_the_currency_or_not_there(tmp_path):
+    """Dollars of a price page are no euros; with a rate they are converted."""
+    bill = [charge("x", "1", BillingCurrency="EUR")]
+    bare = Calibration("", str(make(tmp_path / "bare", charges=bill)))
+    assert isnan(bare.price("H100", "on-demand").value) and bare["mfu"].value == 0.41
+    db = make(tmp_path / "rated", charges=bill)
+    with warehouse.connect(db, write=True) as con:
+        con.execute("insert into rates by name select date '2026-05-01' as date, 'USD' as from_currency,"
+                    " 'EUR' as to_currency, 0.5 as rate")  # fmt: skip
+    rated, published = Calibration("", str(db)), warehouse.reference("published").set_index("name")["value"]
+    assert rated.price("H100", "on-demand").value == pytest.approx(published["on_demand_price:H100"] / 2)
+    assert rated["power_price_per_kwh"].unit == "EUR per kWh"
+
+
+def test_fleet_tells_power_and_life(tmp_path):
+    """Two servers of 4 GPUs that draw 5 kW each: 1,250 W a GPU, at 0.1 less 0.02 / 1.3 of heat for each kWh."""
+    work = job(1, "a-x", "hall", "h100", 1, *(f"2026-02-02T{hour}:00:00" for hour in ("00", "01", "02")))
+    db = make(tmp_path, fleet=[FLEET | {"in_service_date": "2026-01-01"}], jobs=[work])
+    known = Calibration("2026-02", str(db))
+    assert known["gpu_watts"].value == pytest.approx(1250)
+    assert known["pue"].value == 1.3 and known["server_life_years"].value == 0.25
+    assert known["power_price_per_kwh"].value == pytest.approx(0.1 - 0.02 / 1.3, abs=1e-5)
+    assert known.price("H100", "owned").value > 0
+
+
+def test_months_before_the_last_twelve_and_after_the_month_do_not_count(tmp_path):
+    hours = ("2026-05-02T00:00:00", "2026-05-02T00:00:00", "2026-05-02T10:00:00")
+    later = [hour.replace("2026-05", "2026-06") for hour in hours]
+    jobs = [job(1, "a-x", "east", "h100", 1, *hours), job(2, "a-x", "east", "h100", 1, *later, state="FAILED")]
+    bill = [charge(f"n{month}", "100", start=f"2026-0{month}-01", end=f"2026-0{month + 1}-01", gpus=("H100", 1, 100),
+                   tags='{"cluster":"east"}') for month in (5, 6)]  # fmt: skip
+    db = str(make(tmp_path, charges=bill, jobs=jobs))
+    assert Calibration("2026-05", db)["failure_share"].value == 0
+    assert Calibration("2026-06", db)["failure_share"].value == 0.5
+    assert Calibration(pd.Timestamp("2026-06-01"), db)["failure_share"].count == 2
+
+
+def test_sample_measures_what_was_planted(sample):
+    truth = json.loads((ROOT / "data/sample/truth.json").read_text())
+    change = next(event for event in truth["events"] if event["name"] == "price-change")["evidence"]
+    discount = 0.95  # of the provider's list
+    assert sample.price("H100", "on-demand").value == pytest.approx(
+        float(change["list_price_after"]) / 8 * discount, rel=1e-3
+    )
+    assert sample.price("H100", "on-demand").low == pytest.approx(
+        float(change["list_price_before"]) / 8 * discount, rel=1e-3
+    )
+    assert sample["price_trend_per_year"].value > 0
+    assert 0.3 < sample["mfu"].low < sample["mfu"].value < sample["mfu"].high < 0.5
+    assert set(sample.gpu_models) == {"H100", "A100", "L4"}
+    measured = [name for name in LABELS if sample[name].count]
+    assert set(LABELS) - set(measured) == {"kg_co2e_per_kwh"}
+    assert all(sample.price("A100", kind).count for kind in PRICES)
