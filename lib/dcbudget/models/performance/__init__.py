@@ -7,6 +7,7 @@ from dcbudget.models.performance.failures import (
     repair_overhead,
 )
 from dcbudget.models.performance.inference import Serving, inference_throughput, serve, serving_gpu_hours
+from dcbudget.models.performance.scaling import Scaling, pareto
 from dcbudget.models.performance.work import (
     Accelerator,
     Cluster,
@@ -22,6 +23,7 @@ __all__ = [
     "PUBLISHED_MTBF_GPU_HOURS",
     "Accelerator",
     "Cluster",
+    "Scaling",
     "Serving",
     "Transformer",
     "checkpoint_interval",
@@ -30,6 +32,7 @@ __all__ = [
     "inference_throughput",
     "iteration_flops",
     "model_flops_utilisation",
+    "pareto",
     "repair_overhead",
     "serve",
     "serving_gpu_hours",
