@@ -39,7 +39,9 @@ def within(name: str, value, low: float = 0.0, high: float = np.inf):
     ------
     OutOfRange : one of them is no finite number or lies outside [low, high].
     """
-    allowed = f"be at least {low:g}" if high == np.inf else f"lie between {low:g} and {high:g}"
+    allowed = f"lie between {low:g} and {high:g}"
+    if high == np.inf:
+        allowed = "be a finite number" if low == -np.inf else f"be at least {low:g}"
     return _where(name, value, lambda numbers: (numbers >= low) & (numbers <= high), allowed)
 
 
