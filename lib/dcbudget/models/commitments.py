@@ -13,7 +13,7 @@ from dcbudget.models.cost import above_zero, within
 HOURS_PER_MONTH = HOURS_PER_YEAR / 12
 CURVE_POINTS = 25
 # Shocks to demand of which more than this is left after a period would never fade.
-LARGEST_PERSISTENCE = 0.99
+LARGEST_PERSISTENCE = 0.9
 
 
 def effective_savings_rate(effective_cost, on_demand_equivalent):
@@ -144,18 +144,19 @@ def _log_paths(past, periods, draws, growth, periods_per_year, rng) -> np.ndarra
     slope = np.sum(times * logs) / squares
     deviations = logs - logs.mean() - slope * times
     before, after = deviations[:-1], deviations[1:]
-    persistence = np.clip(np.sum(before * after) / max(np.sum(before**2), 1e-300), 0, LARGEST_PERSISTENCE)
+    persistence = np.sum(before * after) / max(np.sum(before**2), 1e-300)
+    # from a short past about a fitted line it is estimated (2 + 4 x persistence) / count too low
+    persistence = np.clip((persistence * count + 2) / max(count - 4, 1), 0, LARGEST_PERSISTENCE)
     shocks = after - persistence * before
-    # least squares take two degrees of freedom from the deviations, and with them from the shocks
+    # the line's two parameters have taken two degrees of freedom from the shocks
     shocks = (shocks - shocks.mean()) * np.sqrt(count / (count - 2))
-    error = np.sqrt(np.sum(deviations**2) / (count - 2))
+    # deviations that persist tell less about the line than as many independent ones
+    error = np.sqrt(np.sum(deviations**2) / (count - 2) * (1 + persistence) / (1 - persistence))
     levels = logs.mean() + error / np.sqrt(count) * rng.standard_normal(draws)
     if growth is None:
-        slopes = slope + error / np.sqrt(squares) * rng.standard_normal(draws)
-        later = slopes
+        slopes = later = slope + error / np.sqrt(squares) * rng.standard_normal(draws)
     else:
-        slopes = slope
-        later = np.log1p(within("growth", growth, -0.99)) / periods_per_year
+        slopes, later = slope, np.log1p(within("growth", growth, -0.99)) / periods_per_year
     drawn = shocks[rng.integers(0, len(shocks), (periods, draws))]
     deviation = np.full(draws, deviations[-1])
     for period in range(periods):
