@@ -172,15 +172,18 @@ def test_ten_thousand_years_are_quick():
     "call, message",
     [
         (lambda: commitments.utilisation(50, 40), "used must be at most committed, not 1.25 times as much"),
-        (lambda: commitments.coverage(-1, 40), "covered must be at least 0, not -1"),
-        (lambda: commitments_to_buy([[1, 2]], 0, 1), "on_demand_price must be above 0, not 0"),
+        (lambda: commitments.coverage(-1, 40), "covered must be at least 0 and finite, not -1"),
+        (lambda: commitments_to_buy([[1, 2]], 0, 1), "on_demand_price must be above 0 and finite, not 0"),
         (lambda: commitments_to_buy([[]], 2, 1), "paths must be a table"),
-        (lambda: commitments_to_buy([[1, np.nan]], 2, 1), "paths must be at least 0, not nan"),
+        (lambda: commitments_to_buy([[1, np.nan]], 2, 1), "paths must be at least 0 and finite, not nan"),
         (lambda: demand_paths([1, 2], 12), "history must have at least 3 periods, not 2"),
-        (lambda: demand_paths([1, 2, -3], 12), "history must be at least 0, not -3"),
-        (lambda: demand_paths(HISTORY, 0), "periods must be above 0, not 0"),
-        (lambda: demand_paths(HISTORY, 12, -1.5), "growth must be at least -0.99, not -1.5"),
-        (lambda: demand_paths(HISTORY, 12, events=[(13, 1)]), "period of an event must lie between 0 and 12, not 13"),
+        (lambda: demand_paths([1, 2, -3], 12), "history must be at least 0 and finite, not -3"),
+        (lambda: demand_paths(HISTORY, 0), "periods must be at least 1 and finite, not 0"),
+        (lambda: demand_paths(HISTORY, 12, -1.5), "growth must be at least -0.99 and finite, not -1.5"),
+        (
+            lambda: demand_paths(HISTORY, 12, events=[(13, 1)]),
+            "period of an event must be at least 0 and at most 12, not 13",
+        ),
     ],
 )
 def test_bad_values_name_the_field_and_its_range(call, message):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from dcbudget.errors import OutOfRange
 from dcbudget.models import cost
 from dcbudget.models.cost import Owned
+from dcbudget.models.performance import failure_overhead
 
 # Epoch AI, github.com/epoch-research/training-cost-trends, commit 263c40a, model_costs.csv: amortised hardware and
 # energy [USD of December 2024]; model, chip-hours, chip, price, acquired, training start, PUE, USD/kWh, index.
@@ -214,6 +215,12 @@ def test_spot_overhead_is_that_of_a_simulation(rate, gpus, interval):
     assert found == pytest.approx(simulated, rel=0.03)
 
 
+def test_spot_at_daly_interval_is_as_failures_are():
+    """An interruption every 500 GPU-hours costs what a failure does."""
+    found = cost.spot_overhead(1 / 500, [8, 64], 60, 300)
+    assert list(found) == pytest.approx(list(failure_overhead(np.array([8, 64]), 500, 60, 300)))
+
+
 def test_spot_checkpoints_at_the_best_interval():
     """Daly's interval is within a permille of the best of a grid."""
     grid = np.geomspace(60, 36_000, 2000)
@@ -263,18 +270,18 @@ def test_tiers_by_hand():
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: cost.rented_cost(10, -1), "price_per_gpu_hour must be at least 0, not -1"),
-        (lambda: cost.rented_cost(10, 1, 1.5), "discount must lie between 0 and 1, not 1.5"),
-        (lambda: cost.rented_cost(np.nan, 1), "gpu_hours must be at least 0, not nan"),
-        (lambda: cost.rented_cost("many", 1), "gpu_hours must be at least 0, not 'many'"),
-        (lambda: cost.energy_kwh(1, 400, 0.9), "pue must be at least 1, not 0.9"),
-        (lambda: Owned(1, 0, 1, 1, 1), "life_years must be above 0, not 0"),
-        (lambda: Owned(1, 1, 1, 1, np.inf), "price_per_kwh must be at least 0, not inf"),
+        (lambda: cost.rented_cost(10, -1), "price_per_gpu_hour must be at least 0 and finite, not -1"),
+        (lambda: cost.rented_cost(10, 1, 1.5), "discount must be at least 0 and at most 1, not 1.5"),
+        (lambda: cost.rented_cost(np.nan, 1), "gpu_hours must be at least 0 and finite, not nan"),
+        (lambda: cost.rented_cost("many", 1), "gpu_hours must be a number at least 0 and finite, not 'many'"),
+        (lambda: cost.energy_kwh(1, 400, 0.9), "pue must be at least 1 and finite, not 0.9"),
+        (lambda: Owned(1, 0, 1, 1, 1), "life_years must be above 0 and finite, not 0"),
+        (lambda: Owned(1, 1, 1, 1, np.inf), "price_per_kwh must be at least 0 and finite, not inf"),
         (lambda: Owned(1, 1, 1, 1, 1, depreciation="none"), "depreciation must be straight-line or market"),
-        (lambda: Owned(1, 1, 1, 1, 1, residual_share=2), "residual_share must lie between 0 and 1, not 2"),
-        (lambda: cost.owned_cost_per_gpu_hour(FLEET, [0.5, 1.2]), "utilisation must lie above 0 and at most at 1"),
-        (lambda: cost.spot_cost(1, 1, 0.1, gpus=0), "gpus must be above 0, not 0"),
-        (lambda: cost.article_cost(0, 1, 1, 1, 1), "servers must be above 0, not 0"),
+        (lambda: Owned(1, 1, 1, 1, 1, residual_share=2), "residual_share must be at least 0 and at most 1, not 2"),
+        (lambda: cost.owned_cost_per_gpu_hour(FLEET, [0.5, 1.2]), "utilisation must be above 0 and at most 1"),
+        (lambda: cost.spot_cost(1, 1, 0.1, gpus=0), "gpus must be above 0 and finite, not 0"),
+        (lambda: cost.article_cost(0, 1, 1, 1, 1), "servers must be above 0 and finite, not 0"),
     ],
 )
 def test_bad_values_name_the_field_and_its_range(call, message):

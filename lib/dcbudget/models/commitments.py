@@ -8,7 +8,7 @@ import pandas as pd
 
 from dcbudget.errors import OutOfRange
 from dcbudget.models.capacity import HOURS_PER_YEAR
-from dcbudget.models.cost import above_zero, within
+from dcbudget.models.ranges import positive, whole, within
 
 HOURS_PER_MONTH = HOURS_PER_YEAR / 12
 CURVE_POINTS = 25
@@ -34,8 +34,8 @@ def effective_savings_rate(effective_cost, on_demand_equivalent):
     ------
     OutOfRange : a negative equivalent, a value that is no number.
     """
-    spent = within("effective_cost", effective_cost, -np.inf)
-    return 1 - _share(spent, within("on_demand_equivalent", on_demand_equivalent))
+    spent = within("effective_cost", effective_cost)
+    return 1 - _ratio(spent, within("on_demand_equivalent", on_demand_equivalent, 0))
 
 
 def utilisation(used, committed):
@@ -70,16 +70,16 @@ def coverage(covered, eligible):
     return _part("covered", covered, "eligible", eligible)
 
 
-def _part(name: str, part, whole_name: str, whole):
-    share = _share(within(name, part), within(whole_name, whole))
-    if np.any(share > 1 + 1e-9):
-        raise OutOfRange(f"{name} must be at most {whole_name}, not {np.nanmax(share):.4g} times as much")
-    return np.minimum(share, 1.0)
+def _part(name: str, part, of: str, total):
+    found = _ratio(within(name, part, 0), within(of, total, 0))
+    if np.any(found > 1 + 1e-9):
+        raise OutOfRange(f"{name} must be at most {of}, not {np.nanmax(found):.4g} times as much")
+    return np.minimum(found, 1.0)
 
 
-def _share(part, whole):
-    positive = np.asarray(whole) > 0
-    return np.where(positive, part / np.where(positive, whole, 1.0), np.nan)[()]
+def _ratio(part, total):
+    some = np.asarray(total) > 0
+    return np.where(some, part / np.where(some, total, 1.0), np.nan)[()]
 
 
 def demand_paths(
@@ -120,18 +120,18 @@ def demand_paths(
     ------
     OutOfRange : fewer than three periods of history, a value outside its range.
     """
-    past = np.atleast_1d(within("history", history))
+    past = np.atleast_1d(within("history", history, 0))
     if past.ndim != 1 or len(past) < 3:
         raise OutOfRange(f"history must have at least 3 periods, not {past.shape[0]}")
-    periods, draws = _whole("periods", periods), _whole("draws", draws)
-    above_zero("periods_per_year", periods_per_year)
+    periods, draws = whole("periods", periods), whole("draws", draws)
+    positive("periods_per_year", periods_per_year)
     paths = np.zeros((periods, draws))
     if past.any():
         paths = np.exp(_log_paths(past, periods, draws, growth, periods_per_year, np.random.default_rng(seed)))
     for first, gpus, *length in events:
         within("period of an event", first, 0, periods)
         last = first + length[0] if length else periods
-        paths[int(first) : int(last)] += within("gpus of an event", gpus, -np.inf)
+        paths[int(first) : int(last)] += within("gpus of an event", gpus)
     return np.maximum(paths, 0).T
 
 
@@ -163,12 +163,6 @@ def _log_paths(past, periods, draws, growth, periods_per_year, rng) -> np.ndarra
         deviation = drawn[period] = persistence * deviation + drawn[period]
     ahead = np.arange(1, periods + 1)[:, None]
     return levels + slopes * times[-1] + later * ahead + drawn
-
-
-def _whole(name: str, value) -> int:
-    if above_zero(name, value) != int(value):
-        raise OutOfRange(f"{name} must be a whole number, not {value:g}")
-    return int(value)
 
 
 @dataclass(frozen=True)
@@ -229,12 +223,12 @@ def commitments_to_buy(
     ------
     OutOfRange : a value outside its range, no paths.
     """
-    demand = np.atleast_2d(within("paths", paths))
+    demand = np.atleast_2d(within("paths", paths, 0))
     if demand.ndim != 2 or not demand.size:
         raise OutOfRange("paths must be a table of draws by periods that holds some")
-    on_demand, committed = above_zero("on_demand_price", on_demand_price), within("committed_price", committed_price)
-    hours = above_zero("hours_per_period", hours_per_period)
-    demand = np.maximum(demand - within("held", held), 0).T.copy()
+    on_demand, committed = positive("on_demand_price", on_demand_price), within("committed_price", committed_price, 0)
+    hours = positive("hours_per_period", hours_per_period)
+    demand = np.maximum(demand - within("held", held, 0), 0).T.copy()
     ratio = max(1 - committed / on_demand, 0.0)
     best = float(np.quantile(demand, ratio, method="inverted_cdf")) if ratio > 0 else 0.0
     tried = _around(best, multiple)
@@ -250,8 +244,8 @@ def commitments_to_buy(
     covered = demanded - bought.mean(axis=1)
     curve = pd.DataFrame({
         "quantity": quantities, "expected_cost": money.mean(axis=1), "p10": low, "p90": high,
-        "utilisation": np.minimum(_share(covered, quantities * len(demand)), 1),
-        "coverage": _share(covered, np.full(len(quantities), demanded)),
+        "utilisation": np.minimum(_ratio(covered, quantities * len(demand)), 1),
+        "coverage": _ratio(covered, np.full(len(quantities), demanded)),
     })  # fmt: skip
     row = curve.iloc[int(np.searchsorted(quantities, quantity))]
     return Newsvendor(
@@ -264,7 +258,7 @@ def _around(quantity: float, multiple: float | None) -> list[float]:
     """The multiples at either side: expected cost is convex, so one of them is the best."""
     if multiple is None:
         return [quantity]
-    size = above_zero("multiple", multiple)
+    size = positive("multiple", multiple)
     return [size * np.floor(quantity / size), size * np.ceil(quantity / size)]
 
 

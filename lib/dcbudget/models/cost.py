@@ -10,6 +10,8 @@ import pandas as pd
 
 from dcbudget.errors import OutOfRange
 from dcbudget.models.capacity import HOURS_PER_YEAR
+from dcbudget.models.performance import checkpoint_interval
+from dcbudget.models.ranges import positive, share, within
 
 # Cottier et al. 2024, "The rising costs of training frontier AI models", arXiv:2405.21015, and its code
 # (github.com/epoch-research/training-cost-trends): how fast new hardware undercuts old, the share of a cluster's
@@ -23,43 +25,8 @@ SERVER_PRICE = {"P100": 1.54, "V100": 1.69, "A100": 1.66}
 SERVER_PRICE_OF_OTHERS = 1.64
 
 
-def checkpoint_interval(checkpoint_seconds, mtbf_seconds):
-    d, m = checkpoint_seconds, mtbf_seconds
-    return np.where(d < 2 * m, np.sqrt(2 * d * m) * (1 + np.sqrt(d / (2 * m)) / 3 + d / (18 * m)) - d, m)
-
-
 # The exponent at which a double ends: a job that is interrupted so often never finishes.
 LARGEST_EXPONENT = 700.0
-
-
-def within(name: str, value, low: float = 0.0, high: float = np.inf):
-    """The value as numbers: a float for a number, else an array.
-
-    Raises
-    ------
-    OutOfRange : one of them is no finite number or lies outside [low, high].
-    """
-    allowed = f"lie between {low:g} and {high:g}"
-    if high == np.inf:
-        allowed = "be a finite number" if low == -np.inf else f"be at least {low:g}"
-    return _where(name, value, lambda numbers: (numbers >= low) & (numbers <= high), allowed)
-
-
-def above_zero(name: str, value, high: float = np.inf):
-    """The value as numbers, as `within`, in (0, high]."""
-    allowed = "be above 0" if high == np.inf else f"lie above 0 and at most at {high:g}"
-    return _where(name, value, lambda numbers: (numbers > 0) & (numbers <= high), allowed)
-
-
-def _where(name: str, value, good, allowed: str):
-    try:
-        numbers = np.asarray(value, dtype=float)
-    except (TypeError, ValueError):
-        raise OutOfRange(f"{name} must {allowed}, not {value!r}") from None
-    bad = ~(np.isfinite(numbers) & good(numbers))
-    if bad.any():
-        raise OutOfRange(f"{name} must {allowed}, not {numbers[bad].flat[0]:g}")
-    return numbers if numbers.ndim else float(numbers)
 
 
 def rented_cost(gpu_hours, price_per_gpu_hour, discount=0.0):
@@ -75,9 +42,9 @@ def rented_cost(gpu_hours, price_per_gpu_hour, discount=0.0):
     ------
     OutOfRange : a value outside its range.
     """
-    hours = within("gpu_hours", gpu_hours)
-    price = within("price_per_gpu_hour", price_per_gpu_hour)
-    return hours * price * (1 - within("discount", discount, 0, 1))
+    hours = within("gpu_hours", gpu_hours, 0)
+    price = within("price_per_gpu_hour", price_per_gpu_hour, 0)
+    return hours * price * (1 - share("discount", discount))
 
 
 class Committed(NamedTuple):
@@ -114,11 +81,11 @@ def committed_cost(gpu_hours, committed_gpu_hours, on_demand_price, committed_pr
     ------
     OutOfRange : a negative value.
     """
-    used = within("gpu_hours", gpu_hours)
-    committed = within("committed_gpu_hours", committed_gpu_hours)
-    price = within("committed_price", committed_price)
+    used = within("gpu_hours", gpu_hours, 0)
+    committed = within("committed_gpu_hours", committed_gpu_hours, 0)
+    price = within("committed_price", committed_price, 0)
     covered = np.minimum(used, committed)
-    beyond = (used - covered) * within("on_demand_price", on_demand_price)
+    beyond = (used - covered) * within("on_demand_price", on_demand_price, 0)
     return Committed(covered * price, beyond, (committed - covered) * price)
 
 
@@ -136,8 +103,8 @@ def savings_plan_cost(gpu_hours, committed_spend, on_demand_price, discount) -> 
     ------
     OutOfRange : a value outside its range.
     """
-    price = above_zero("on_demand_price", on_demand_price) * (1 - within("discount", discount, 0, 0.9999))
-    return committed_cost(gpu_hours, within("committed_spend", committed_spend) / price, on_demand_price, price)
+    price = positive("on_demand_price", on_demand_price) * (1 - within("discount", discount, 0, 0.9999))
+    return committed_cost(gpu_hours, within("committed_spend", committed_spend, 0) / price, on_demand_price, price)
 
 
 def spot_overhead(
@@ -174,10 +141,10 @@ def spot_overhead(
     ------
     OutOfRange : a value outside its range.
     """
-    rate = within("interruptions_per_gpu_hour", interruptions_per_gpu_hour) * above_zero("gpus", gpus)
-    checkpoint = within("checkpoint_seconds", checkpoint_seconds)
-    restart = within("restart_seconds", restart_seconds)
-    wait = within("wait_seconds", wait_seconds)
+    rate = within("interruptions_per_gpu_hour", interruptions_per_gpu_hour, 0) * positive("gpus", gpus)
+    checkpoint = within("checkpoint_seconds", checkpoint_seconds, 0)
+    restart = within("restart_seconds", restart_seconds, 0)
+    wait = within("wait_seconds", wait_seconds, 0)
     often = np.asarray(rate) > 0
     between = np.where(often, 3600 / np.where(often, rate, 1), np.inf)
     known = np.where(often, between, 1.0)
@@ -186,13 +153,13 @@ def spot_overhead(
         interval = np.maximum(checkpoint_interval(np.maximum(checkpoint, 1e-6), known), 1e-3)
         uninterrupted = 0.0
     else:
-        interval = above_zero("interval_seconds", interval_seconds)
+        interval = positive("interval_seconds", interval_seconds)
         uninterrupted = checkpoint / interval
     tries = np.expm1(np.minimum((interval + checkpoint) / known, LARGEST_EXPONENT)) * known / interval
     again = np.exp(np.minimum(restart / known, LARGEST_EXPONENT)) * (1 + wait / known)
     with np.errstate(over="ignore"):
         overhead = np.where(often, tries * again - 1, uninterrupted)
-    return overhead if overhead.ndim else float(overhead)
+    return overhead[()]
 
 
 def spot_cost(
@@ -219,13 +186,13 @@ def spot_cost(
     ------
     OutOfRange : a value outside its range; so many interruptions that the job never ends.
     """
-    hours = within("gpu_hours", gpu_hours)
-    price = within("spot_price", spot_price)
+    hours = within("gpu_hours", gpu_hours, 0)
+    price = within("spot_price", spot_price, 0)
     if lost_hours_per_interruption is None:
         extra = spot_overhead(interruptions_per_gpu_hour, gpus, checkpoint_seconds, restart_seconds, interval_seconds)
         return hours * price * (1 + extra)
-    rate = within("interruptions_per_gpu_hour", interruptions_per_gpu_hour) * above_zero("gpus", gpus)
-    lost = rate * within("lost_hours_per_interruption", lost_hours_per_interruption)
+    rate = within("interruptions_per_gpu_hour", interruptions_per_gpu_hour, 0) * positive("gpus", gpus)
+    lost = rate * within("lost_hours_per_interruption", lost_hours_per_interruption, 0)
     if not np.all(lost < 1):
         raise OutOfRange(
             "interruptions_per_gpu_hour x gpus x lost_hours_per_interruption must be below 1, "
@@ -249,9 +216,9 @@ def spot_break_even_interruptions(
     ------
     OutOfRange : a value outside its range.
     """
-    price = above_zero("spot_price", spot_price)
-    bearable = within("on_demand_price", on_demand_price) / price - 1
-    gpus = above_zero("gpus", gpus)
+    price = positive("spot_price", spot_price)
+    bearable = within("on_demand_price", on_demand_price, 0) / price - 1
+    gpus = positive("gpus", gpus)
 
     def overhead(job_rate):
         return spot_overhead(job_rate / gpus, gpus, checkpoint_seconds, restart_seconds, interval_seconds)
@@ -263,8 +230,7 @@ def spot_break_even_interruptions(
         middle = (low + high) / 2
         pays = overhead(10**middle) <= bearable
         low, high = np.where(pays, middle, low), np.where(pays, high, middle)
-    rate = np.where(always, np.inf, np.where(never, 0.0, 10**low / gpus))
-    return rate if rate.ndim else float(rate)
+    return np.where(always, np.inf, np.where(never, 0.0, 10**low / gpus))[()]
 
 
 def energy_kwh(gpu_hours, watts_per_gpu, pue=1.0):
@@ -279,8 +245,8 @@ def energy_kwh(gpu_hours, watts_per_gpu, pue=1.0):
     ------
     OutOfRange : a value outside its range.
     """
-    hours = within("gpu_hours", gpu_hours)
-    return hours * within("watts_per_gpu", watts_per_gpu) / 1000 * within("pue", pue, 1)
+    hours = within("gpu_hours", gpu_hours, 0)
+    return hours * within("watts_per_gpu", watts_per_gpu, 0) / 1000 * within("pue", pue, 1)
 
 
 def carbon_kg(kwh, kg_co2e_per_kwh):
@@ -290,7 +256,7 @@ def carbon_kg(kwh, kg_co2e_per_kwh):
     ------
     OutOfRange : a negative value.
     """
-    return within("kwh", kwh) * within("kg_co2e_per_kwh", kg_co2e_per_kwh)
+    return within("kwh", kwh, 0) * within("kg_co2e_per_kwh", kg_co2e_per_kwh, 0)
 
 
 def market_value(price, years, ooms_per_year=DEPRECIATION_OOMS_PER_YEAR):
@@ -304,8 +270,8 @@ def market_value(price, years, ooms_per_year=DEPRECIATION_OOMS_PER_YEAR):
     ------
     OutOfRange : a negative value.
     """
-    fall = within("ooms_per_year", ooms_per_year) * within("years", years)
-    return within("price", price) * 10**-fall
+    fall = within("ooms_per_year", ooms_per_year, 0) * within("years", years, 0)
+    return within("price", price, 0) * 10**-fall
 
 
 def market_depreciation_per_hour(price, years, ooms_per_year=DEPRECIATION_OOMS_PER_YEAR):
@@ -325,9 +291,9 @@ def straight_line_depreciation_per_hour(price, years, life_years, residual_share
     ------
     OutOfRange : a value outside its range.
     """
-    life = above_zero("life_years", life_years)
-    lost = within("price", price) * (1 - within("residual_share", residual_share, 0, 1))
-    return np.where(within("years", years) < life, lost / (life * HOURS_PER_YEAR), 0.0)[()]
+    life = positive("life_years", life_years)
+    lost = within("price", price, 0) * (1 - share("residual_share", residual_share))
+    return np.where(within("years", years, 0) < life, lost / (life * HOURS_PER_YEAR), 0.0)[()]
 
 
 def price_in_server(chip_price, gpu_model: str):
@@ -339,7 +305,7 @@ def price_in_server(chip_price, gpu_model: str):
     ------
     OutOfRange : a negative price.
     """
-    return within("chip_price", chip_price) * SERVER_PRICE.get(gpu_model, SERVER_PRICE_OF_OTHERS)
+    return within("chip_price", chip_price, 0) * SERVER_PRICE.get(gpu_model, SERVER_PRICE_OF_OTHERS)
 
 
 class TrainingCost(NamedTuple):
@@ -396,17 +362,17 @@ def training_cost(
     ------
     OutOfRange : a value outside its range.
     """
-    hours = within("chip_hours", chip_hours)
-    index = above_zero("price_index", price_index)
-    cluster = index * within("price_per_chip", price_per_chip) / (1 - _share_below_one(interconnect_share))
+    hours = within("chip_hours", chip_hours, 0)
+    index = positive("price_index", price_index)
+    cluster = index * within("price_per_chip", price_per_chip, 0) / (1 - _share_below_one(interconnect_share))
     hardware = hours * market_depreciation_per_hour(cluster, years_since_acquisition, ooms_per_year)
-    watts = 1000 * within("chip_kw", chip_kw) * within("server_power", server_power, 1)
-    drawn = watts * within("power_fraction", power_fraction, 0, 1)
-    energy = index * energy_kwh(hours, drawn, pue) * within("price_per_kwh", price_per_kwh)
+    watts = 1000 * within("chip_kw", chip_kw, 0) * within("server_power", server_power, 1)
+    drawn = watts * share("power_fraction", power_fraction)
+    energy = index * energy_kwh(hours, drawn, pue) * within("price_per_kwh", price_per_kwh, 0)
     rental = np.nan * hours
     if rental_price_per_chip_hour is not None:
         rental = index * rented_cost(hours, rental_price_per_chip_hour)
-    acquisition = np.nan * hours if chips is None else above_zero("chips", chips) * cluster
+    acquisition = np.nan * hours if chips is None else positive("chips", chips) * cluster
     return TrainingCost(hardware + energy, energy, rental, acquisition)
 
 
@@ -459,15 +425,15 @@ class Owned:
     space_cost_per_gpu_year: float = 0.0
 
     def __post_init__(self) -> None:
-        above_zero("life_years", self.life_years)
+        positive("life_years", self.life_years)
         within("pue", self.pue, 1)
         _share_below_one(self.interconnect_share)
-        for share in ("residual_share", "power_fraction", "idle_power_fraction"):
-            within(share, getattr(self, share), 0, 1)
+        for part in ("residual_share", "power_fraction", "idle_power_fraction"):
+            share(part, getattr(self, part))
         for amount in ("price_per_gpu", "server_watts_per_gpu", "price_per_kwh", "other_cost_per_gpu_hour",
                        "kg_co2e_per_kwh", "heat_credit_per_kwh", "price_per_tonne_co2e", "staff_cost_per_gpu_year",
                        "space_cost_per_gpu_year"):  # fmt: skip
-            within(amount, getattr(self, amount))
+            within(amount, getattr(self, amount), 0)
         if self.depreciation not in ("straight-line", "market"):
             raise OutOfRange(f"depreciation must be straight-line or market, not {self.depreciation!r}")
 
@@ -507,7 +473,7 @@ def owned_parts_per_gpu_hour(owned: Owned, utilisation) -> dict[str, float | np.
     ------
     OutOfRange : a value outside its range.
     """
-    used = above_zero("utilisation", utilisation, 1)
+    used = share("utilisation", utilisation, above=True)
     held = {part: money / used for part, money in owned.parts_per_gpu_hour().items()}
     busy = owned.energy_parts_per_gpu_hour(owned.power_fraction)
     idle = owned.energy_parts_per_gpu_hour(owned.idle_power_fraction)
@@ -533,12 +499,11 @@ def break_even_utilisation(owned: Owned, rental_price_per_gpu_hour):
     ------
     OutOfRange : a negative price.
     """
-    rental = within("rental_price_per_gpu_hour", rental_price_per_gpu_hour)
+    rental = within("rental_price_per_gpu_hour", rental_price_per_gpu_hour, 0)
     idle = sum(owned.energy_parts_per_gpu_hour(owned.idle_power_fraction).values())
     held = sum(owned.parts_per_gpu_hour().values()) + idle
     margin = np.asarray(rental - sum(owned.energy_parts_per_gpu_hour(owned.power_fraction).values()) + idle)
-    share = np.where(margin > 0, held / np.where(margin > 0, margin, 1), np.inf)
-    return share if share.ndim else float(share)
+    return np.where(margin > 0, held / np.where(margin > 0, margin, 1), np.inf)[()]
 
 
 class BreakEven(NamedTuple):
@@ -572,16 +537,16 @@ def break_even(
     ------
     OutOfRange : a value outside its range.
     """
-    used = np.linspace(above_zero("low", low, 1), 1, steps)
+    used = np.linspace(share("low", low, above=True), 1, steps)
     rented = {}
     if on_demand_price is not None:
-        rented["on-demand"] = within("on_demand_price", on_demand_price)
+        rented["on-demand"] = within("on_demand_price", on_demand_price, 0)
     if spot_price is not None:
-        rented["spot"] = within("spot_price", spot_price)
+        rented["spot"] = within("spot_price", spot_price, 0)
     lines = {"owned": owned_cost_per_gpu_hour(owned, used)}
     crossings = {("owned", basis): break_even_utilisation(owned, price) for basis, price in rented.items()}
     if committed_price is not None:
-        price = within("committed_price", committed_price)
+        price = within("committed_price", committed_price, 0)
         lines["committed"] = price / used
         crossings |= {("committed", basis): price / other if other else np.inf for basis, other in rented.items()}
     lines |= {basis: np.full(steps, price) for basis, price in rented.items()}
@@ -606,25 +571,25 @@ def tiered_cost(quantity, price, tiers: Sequence[tuple[float, float]] = ()):
     ------
     OutOfRange : a negative value, bounds that do not rise.
     """
-    amount, before = within("quantity", quantity), within("price", price)
+    amount, before = within("quantity", quantity, 0), within("price", price, 0)
     if any(second <= first for (first, _), (second, _) in pairwise(tiers)):
         raise OutOfRange("the bounds of tiers must rise")
     money = amount * before
     for bound, above in tiers:
-        beyond = np.maximum(amount - within("bound of a tier", bound), 0)
-        money = money + beyond * (within("price of a tier", above) - before)
+        beyond = np.maximum(amount - within("bound of a tier", bound, 0), 0)
+        money = money + beyond * (within("price of a tier", above, 0) - before)
         before = above
     return money
 
 
 def storage_cost(gb_months, price_per_gb_month, tiers: Sequence[tuple[float, float]] = ()):
     """Money for storage: GB kept for a month, by class of storage in arrays, at graduated prices as `tiered_cost`."""
-    return tiered_cost(within("gb_months", gb_months), within("price_per_gb_month", price_per_gb_month), tiers)
+    return tiered_cost(within("gb_months", gb_months, 0), within("price_per_gb_month", price_per_gb_month, 0), tiers)
 
 
 def network_cost(egress_gb, price_per_gb, tiers: Sequence[tuple[float, float]] = ()):
     """Money for data sent out in a month, at graduated prices as `tiered_cost`; a free quota is a first price of 0."""
-    return tiered_cost(within("egress_gb", egress_gb), within("price_per_gb", price_per_gb), tiers)
+    return tiered_cost(within("egress_gb", egress_gb, 0), within("price_per_gb", price_per_gb, 0), tiers)
 
 
 def interconnect_cost(price_of_servers, interconnect_share=INTERCONNECT_SHARE):
@@ -636,8 +601,8 @@ def interconnect_cost(price_of_servers, interconnect_share=INTERCONNECT_SHARE):
     ------
     OutOfRange : a value outside its range.
     """
-    share = _share_below_one(interconnect_share)
-    return within("price_of_servers", price_of_servers) * share / (1 - share)
+    network = _share_below_one(interconnect_share)
+    return within("price_of_servers", price_of_servers, 0) * network / (1 - network)
 
 
 def strategy_saving(servers, hours, baseline_servers, baseline_hours):
@@ -650,8 +615,8 @@ def strategy_saving(servers, hours, baseline_servers, baseline_hours):
     ------
     OutOfRange : a value that is not above 0.
     """
-    spent = above_zero("servers", servers) * above_zero("hours", hours)
-    return 1 - spent / (above_zero("baseline_servers", baseline_servers) * above_zero("baseline_hours", baseline_hours))
+    spent = positive("servers", servers) * positive("hours", hours)
+    return 1 - spent / (positive("baseline_servers", baseline_servers) * positive("baseline_hours", baseline_hours))
 
 
 @dataclass(frozen=True)
@@ -736,9 +701,9 @@ def article_cost(
     """
     names = list(plans)
     each = np.ones(len(names))
-    count = each * above_zero("servers", servers) * above_zero("nodes", nodes)
-    hours = each * above_zero("epochs", epochs) * above_zero("hours_per_epoch", hours_per_epoch)
-    price, unit_price = within("price_per_server", price_per_server), within("unit_price", unit_price)
+    count = each * positive("servers", servers) * positive("nodes", nodes)
+    hours = each * positive("epochs", epochs) * positive("hours_per_epoch", hours_per_epoch)
+    price, unit_price = within("price_per_server", price_per_server, 0), within("unit_price", unit_price, 0)
     claimed = each * np.asarray(printed, dtype=float)
     frame = pd.DataFrame({"plan": names, "servers": count, "hours": hours, "server_hours": count * hours})
     frame["printed"] = claimed
@@ -748,6 +713,6 @@ def article_cost(
     frame["rental"] = rented_cost(frame["server_hours"], unit_price)
     for life in lives_years:
         frame[f"owned_{life:g}_years"] = count * hours * straight_line_depreciation_per_hour(price, 0, life)
-    frame["energy"] = energy_kwh(count * hours, 1000 * within("server_kw", server_kw), pue)
-    frame["energy"] *= within("price_per_kwh", price_per_kwh)
+    frame["energy"] = energy_kwh(count * hours, 1000 * within("server_kw", server_kw, 0), pue)
+    frame["energy"] *= within("price_per_kwh", price_per_kwh, 0)
     return ArticleCost(frame, tuple(lives_years))
