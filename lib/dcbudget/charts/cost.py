@@ -24,7 +24,7 @@ def break_even(curve: pd.DataFrame, points: pd.DataFrame, title: str, subtitle: 
               scale=alt.Scale(domain=[0, 1]))  # fmt: skip
     full = curve.loc[curve["utilisation"] == 1, "cost_per_gpu_hour"].max()
     top = alt.Undefined if pd.isna(full) or full <= 0 else [0, 3 * float(full)]
-    y = alt.Y("cost_per_gpu_hour:Q", title="per used GPU-hour", scale=alt.Scale(domain=top, clamp=True))
+    y = alt.Y("cost_per_gpu_hour:Q", title="per used GPU-hour", scale=alt.Scale(domain=top))
     money = alt.Tooltip("cost_per_gpu_hour:Q", format=",.2f")
     lines = alt.Chart(curve).mark_line(clip=True).encode(
         x=x, y=y,
@@ -36,8 +36,8 @@ def break_even(curve: pd.DataFrame, points: pd.DataFrame, title: str, subtitle: 
     dots = marked.mark_point(size=80, filled=True, color="black").encode(
         x=x, y=y, tooltip=["basis:N", "against:N", alt.Tooltip("utilisation:Q", format=".1%"), money]
     )
-    texts = marked.mark_text(align="left", dx=6, dy=-9, color="#333").encode(x=x, y=y, text="label:N")
-    return titled(lines + dots + texts, title, subtitle, 260)
+    texts = marked.mark_text(align="right", dx=-6, dy=12, color="#333").encode(x=x, y=y, text="label:N")
+    return titled(alt.layer(lines, dots, texts), title, subtitle, 260)
 
 
 def _label(points: pd.DataFrame) -> list[str]:

@@ -521,7 +521,7 @@ class BreakEven(NamedTuple):
 
 
 def break_even(
-    owned: Owned, on_demand_price=None, committed_price=None, spot_price=None, low: float = 0.05, steps: int = 96
+    owned: Owned, on_demand_price=None, committed_price=None, spot_price=None, low: float = 0.05, steps: int = 40
 ) -> BreakEven:
     """What a used GPU-hour costs by basis over the share of hours in which it is used.
 
@@ -537,7 +537,7 @@ def break_even(
     ------
     OutOfRange : a value outside its range.
     """
-    used = np.linspace(share("low", low, above=True), 1, steps)
+    used = np.geomspace(share("low", low, above=True), 1, steps)
     rented = {}
     if on_demand_price is not None:
         rented["on-demand"] = within("on_demand_price", on_demand_price, 0)
