@@ -40,8 +40,8 @@ lint: install      ## ruff
 	$(BIN)/ruff format --check .
 
 test: lint $(DB)   ## ruff, the test suite and pytest --nbval
-	DCBUDGET_DB=$(abspath $(DB)) $(BIN)/python -m pytest tests
-	DCBUDGET_DB=$(abspath $(DB)) DCBUDGET_CHARTS=svg $(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/nbval.cfg notebooks
+	DCBUDGET_DB=$(abspath $(DB)) $(BIN)/python -m pytest tests -n auto --maxprocesses 4 --dist loadfile
+	DCBUDGET_DB=$(abspath $(DB)) DCBUDGET_CHARTS=svg $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --nbval --nbval-sanitize-with tests/nbval.cfg notebooks
 
 notebooks: $(DB)   ## run the notebooks on the sample and store their results
 	DCBUDGET_DB=$(abspath $(DB)) $(BIN)/python tests/store_notebooks.py

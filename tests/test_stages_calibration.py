@@ -2,11 +2,11 @@
 
 import json
 from math import isnan
+from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from conftest import ROOT
 from dcbudget import warehouse
 from dcbudget.errors import DcbudgetError
 from dcbudget.stages.calibration import LABELS, PRICES, Calibration
@@ -102,7 +102,7 @@ def test_months_before_the_last_twelve_and_after_the_month_do_not_count(tmp_path
 
 
 def test_sample_measures_what_was_planted(sample):
-    truth = json.loads((ROOT / "data/sample/truth.json").read_text())
+    truth = json.loads((Path(__file__).parents[1] / "data/sample/truth.json").read_text())
     change = next(event for event in truth["events"] if event["name"] == "price-change")["evidence"]
     discount = 0.95  # of the provider's list
     assert sample.price("H100", "on-demand").value == pytest.approx(
