@@ -132,6 +132,16 @@ class Calibration:
         return [sums[column].to_numpy(dtype=float) for column in columns]
 
     @cached_property
+    def _pools(self) -> pd.DataFrame:
+        return self._mart("gpu_hours_monthly", POOL_MONEY)
+
+    @cached_property
+    def _held(self) -> pd.DataFrame:
+        """GPU-hours that jobs held, by project and bucket."""
+        ledger = self._mart("gpu_ledger_monthly", ["effective_cost", "billed_cost"])
+        return ledger[ledger["bucket"].isin(HELD)]
+
+    @cached_property
     def _prices(self) -> pd.DataFrame:
         return self._mart("gpu_prices_monthly", ["effective_cost", "list_cost", "effective_cost_per_gpu_hour"])
 
@@ -203,22 +213,13 @@ class Calibration:
         return {**self._of_jobs(), **self._of_rented_gpus(), **self._of_the_fleet(), **self._of_services()}
 
     def _of_jobs(self) -> dict[str, tuple[Spread, str]]:
-        pools = self._mart("gpu_hours_monthly", POOL_MONEY)
-        pools = pools[pools["capacity_gpu_hours"] > 0]
+        pools = self._pools[self._pools["capacity_gpu_hours"] > 0]
         capacity, allocated, used, measured = self._monthly(
             pools, "capacity_gpu_hours", "allocated_gpu_hours", "used_gpu_hours", "measured_gpu_hours"
         )
-        ledger = self._mart("gpu_ledger_monthly", ["effective_cost", "billed_cost"])
-        ledger = ledger[ledger["bucket"].isin(HELD)]
-        failed, idle, held = (
-            ledger["gpu_hours"].where(part, 0.0)
-            for part in (
-                ledger["bucket"] == "failed or restarted",
-                ledger["bucket"] == "held but idle",
-                ledger["bucket"].notna(),
-            )
-        )
-        failed, idle, held = self._monthly(ledger.assign(failed=failed, idle=idle, held=held), "failed", "idle", "held")
+        ledger = self._held
+        failed, idle = (ledger["gpu_hours"].where(ledger["bucket"] == bucket, 0.0) for bucket in HELD[1:])
+        failed, idle, held = self._monthly(ledger.assign(failed=failed, idle=idle), "failed", "idle", "gpu_hours")
         hours, failures = self._monthly(self._jobs, "gpu_hours", "node_failures")
         risky = self._jobs.groupby(["cluster", "partition"], dropna=False)["preemptions"].transform("sum") > 0
         risky_hours, preemptions = self._monthly(self._jobs[risky], "gpu_hours", "preemptions")
@@ -277,8 +278,8 @@ class Calibration:
         kwh, cost = self._monthly(energy, "kwh", "effective_cost")
         carbon = energy.dropna(subset="kg_co2e")
         kg, kg_kwh = self._monthly(carbon, "kg_co2e", "kwh")
-        pools = self._mart("gpu_hours_monthly", POOL_MONEY)
-        (owned,) = self._monthly(pools[pools["owned"].astype("boolean").fillna(False)], "capacity_gpu_hours")
+        pools = self._pools[self._pools["owned"].astype("boolean").fillna(False)]
+        (owned,) = self._monthly(pools, "capacity_gpu_hours")
         (of_servers,) = self._monthly(energy[energy["kind"] == "server"], "kwh")
         pue = calibration.quantiles(servers["pue"], servers["units"])
         at_servers = of_servers / (pue.value if pue.count else 1.0)
@@ -302,10 +303,9 @@ class Calibration:
         egress, gb = self._monthly(network, "effective_cost", "quantity")
         served = self._mart("tokens_monthly", [])
         served = served.assign(tokens=served["input_tokens"].fillna(0) + served["output_tokens"].fillna(0))
-        held = self._mart("unit_cost_monthly", [])
-        held = held[held["million_tokens"] > 0]
-        (tokens,) = self._monthly(served[served["project"].isin(held["project"])], "tokens")
-        (gpu_hours,) = self._monthly(held.drop_duplicates(["month", "project"]), "allocated_gpu_hours")
+        held = self._held.groupby(["month", "project"], as_index=False)["gpu_hours"].sum()
+        both = served.groupby(["month", "project"], as_index=False)["tokens"].sum().merge(held)
+        tokens, gpu_hours = self._monthly(both, "tokens", "gpu_hours")
         return {
             "storage_price_per_tb_month": (calibration.latest(1000 * cost, gb_months), "bill, latest month"),
             "network_price_per_gb": (calibration.latest(egress, gb), "bill, latest month"),
