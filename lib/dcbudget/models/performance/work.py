@@ -154,9 +154,8 @@ class Transformer:
     def flops_per_token(self, recompute: str = "none") -> float:
         """FLOPs of training on one token: 6 a parameter, and 12 * layers * hidden * sequence of attention.
 
-        Those of an MFU where nothing is recomputed. Full recomputation adds another forward pass of all layers,
-        selective recomputation the attention core (Korthikanti et al. 2022, appendix A; Chowdhery et al. 2022,
-        appendix B).
+        Those of an MFU where nothing is recomputed (Chowdhery et al. 2022, appendix B). Full recomputation adds
+        another forward pass of all layers, selective recomputation one of the attention core.
         """
         attention = 12.0 * self.layers * self.hidden * self.sequence
         flops = 6.0 * self.active + attention
@@ -164,7 +163,7 @@ class Transformer:
             case "none":
                 return flops
             case "selective":
-                return flops + attention
+                return flops + attention / 3
             case "full":
                 logits = self.vocabulary * self.hidden
                 return flops + 2.0 * max(self.active - logits, 0.0) + attention / 3
