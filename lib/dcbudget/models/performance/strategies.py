@@ -207,31 +207,32 @@ def _candidates(
 def _grid(model: Transformer, sizes: np.ndarray, cluster: Cluster, batch: int) -> dict[str, np.ndarray]:
     """The splits worth looking at.
 
-    Tensor parallelism stays within a node and splits heads; stages divide the layers evenly; ZeRO 3 goes without a
-    pipeline and with several sizes of microbatch, for it gathers the weights anew for each.
+    Tensor parallelism stays within a node and splits heads; stages divide the layers evenly or are a power of two; ZeRO
+    3 goes without a pipeline, and with several sizes of microbatch, for it gathers the weights anew for each.
     """
-    most = int(min(sizes.max(), cluster.gpus_per_node, model.attention_heads))
-    tensors = 2 ** np.arange(most.bit_length())
-    stages = np.array([p for p in range(1, model.layers + 1) if model.layers % p == 0 and p <= sizes.max()])
-    experts = np.array([e for e in range(1, model.experts + 1) if model.experts % e == 0 and e <= sizes.max()])
-    if not model.expert_parameters:
-        experts = experts[:1]
-    numbers, zeros, recomputes, micros = np.arange(5), np.array([0, 1, 3]), np.arange(2), 2 ** np.arange(4)
-    axes = np.meshgrid(numbers, sizes, tensors, stages, experts, zeros, recomputes, micros, indexing="ij")
-    number, n, t, p, e, zero, recompute, micro = (axis.ravel() for axis in axes)
-    d = n // (t * p)
-    split, alone = t * p * e > 1, number <= 1
-    good = (d >= 1) & (e <= d) & (t * p * np.maximum(d, 1) * 2 > n)
-    good &= np.where(alone, n == 1, n > 1) & (split == (number == 4))
-    good &= np.where(zero == 0, (d == 1) | (number == 3), (d > 1) & (number != 3))
-    good &= (zero < 3) | (p == 1)
-    good &= (micro == 1) | ((zero == 3) & (micro * d <= batch))
-    t, p, d, e, number = t[good], p[good], d[good], e[good], number[good]
-    d = d // e * e
+    largest = int(sizes.max())
+    most = min(largest, cluster.gpus_per_node, model.attention_heads)
+    stages = [p for p in range(1, min(model.layers, largest) + 1) if model.layers % p == 0 or p & (p - 1) == 0]
+    experts = [e for e in range(1, min(model.experts, largest) + 1) if model.experts % e == 0]
+    axes = [np.array(axis) for axis in (
+        range(len(STRATEGIES)), sizes, 2 ** np.arange(most.bit_length()), stages,
+        experts if model.expert_parameters else [1], (0, 1, 3), (0, 1), (1, 2, 4, 8),
+    )]  # fmt: skip
+    number, n, t, p, e, zero, recompute, micro = np.ix_(*axes)
+    shape, d = tuple(map(len, axes)), n // (t * p)
+    used = t * p * np.maximum(d, 1)
+    good = (d >= 1) & (2 * used > n) & (e <= d) & np.where(number <= 1, n == 1, n > 1)
+    good = good & ((t * p * e > 1) == (number == 4))
+    good = good & np.where(zero == 0, (d == 1) | (number == 3), (d > 1) & (number != 3))
+    good = good & ((zero < 3) | (p == 1)) & ((micro == 1) | ((zero == 3) & (micro * d <= batch)))
+    number, n, t, p, e, zero, recompute, micro = (
+        axis[at] for axis, at in zip(axes, np.nonzero(np.broadcast_to(good, shape)), strict=True)
+    )  # fmt: skip
+    d = n // (t * p) // e * e
     return {
-        "number": number, "gpus": n[good], "tensor": t, "pipeline": p, "data": d, "expert": e,
-        "microbatch": micro[good], "zero": zero[good],
-        "recompute": np.array(["selective", "full"])[recompute[good]],
+        "number": number, "gpus": n, "tensor": t, "pipeline": p, "data": d, "expert": e,
+        "microbatch": micro, "zero": zero,
+        "recompute": np.array(["selective", "full"])[recompute],
         "sync": np.where(number == 3, PARAMETER_SERVER, ALL_REDUCE),
     }  # fmt: skip
 

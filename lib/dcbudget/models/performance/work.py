@@ -114,8 +114,8 @@ class Transformer:
     def of_size(cls, parameters: float, **fields) -> "Transformer":
         """The usual shape for a parameter count (of the active ones, for a mixture of experts).
 
-        Layers lie between those of published models (see `USUAL_SHAPES`) on the logarithm of the parameters; the
-        width is what 12 * layers * hidden^2 + vocabulary * hidden makes of the rest.
+        Layers lie between those of published models (see `USUAL_SHAPES`) on the logarithm of the parameters, in fours;
+        the width is what 12 * layers * hidden^2 + vocabulary * hidden makes of the rest.
 
         Parameters
         ----------
@@ -123,7 +123,7 @@ class Transformer:
         """
         positive("parameters", parameters)
         size = fields.get("active_parameters") or parameters
-        layers = fields.get("layers") or round(_between(USUAL_SHAPES, size))
+        layers = fields.get("layers") or 4 * round(_between(USUAL_SHAPES, size) / 4)
         vocabulary = fields.get("vocabulary", cls.vocabulary)
         hidden = (np.sqrt(vocabulary**2 + 48.0 * layers * size) - vocabulary) / (24 * layers)
         step = 128 if hidden >= 256 else 16
