@@ -156,6 +156,11 @@ def test_market_and_straight_line_agree_on_the_same_residual():
     assert market == pytest.approx(cost.owned_cost_per_gpu_hour(Owned(**terms, residual_share=residual), 0.7))
 
 
+def test_residual_value_is_not_paid_for():
+    """876.6 over a tenth of a year with a quarter left: 0.75 an hour, and no power."""
+    assert cost.owned_cost_per_gpu_hour(Owned(876.6, 0.1, 0, 1, 0, residual_share=0.25), 1) == pytest.approx(0.75)
+
+
 def test_straight_line_ends_with_the_life():
     assert list(cost.straight_line_depreciation_per_hour(8766.0, [0, 1.9, 2, 5], 2, 0.5)) == [0.25, 0.25, 0, 0]
 
@@ -191,6 +196,8 @@ def test_break_even_chart_holds_every_basis_and_the_crossings():
     found = cost.break_even(owned, on_demand_price=2.25, committed_price=1.8, spot_price=1.0)
     assert list(found.curve["basis"].unique()) == ["owned", "committed", "on-demand", "spot"]
     assert found.points.values.tolist() == [["owned", "on-demand", 0.5, 2.25], ["committed", "on-demand", 0.8, 2.25]]
+    half = cost.break_even(owned, 2.25, 1.8, low=0.5).curve.groupby("basis")["cost_per_gpu_hour"].first()
+    assert half.to_dict() == pytest.approx({"owned": 2.25, "committed": 3.6, "on-demand": 2.25})
     full = found.curve[found.curve["utilisation"] == 1].set_index("basis")["cost_per_gpu_hour"]
     assert full.to_dict() == pytest.approx({"owned": 1.25, "committed": 1.8, "on-demand": 2.25, "spot": 1.0})
 
