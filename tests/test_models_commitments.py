@@ -86,6 +86,12 @@ def test_known_demand_is_bought_whole_and_a_dear_commitment_not_at_all():
     assert dear.quantity == 0 and dear.expected_saving == 0 and np.isnan(dear.utilisation)
 
 
+def test_nothing_is_bought_for_no_demand():
+    found = commitments_to_buy(np.zeros((20, 12)), 3.0, 1.0)
+    assert found.quantity == 0 and found.expected_cost == 0
+    assert np.isnan(found.utilisation) and np.isnan(found.coverage)
+
+
 def test_what_is_held_serves_first():
     paths = np.random.default_rng(1).gamma(9, 11, (500, 12))
     without = commitments_to_buy(paths, 4.0, 2.0, multiple=None)

@@ -231,13 +231,12 @@ def commitments_to_buy(
     demand = np.maximum(demand - within("held", held, 0), 0).T.copy()
     ratio = max(1 - committed / on_demand, 0.0)
     best = float(np.quantile(demand, ratio, method="inverted_cdf")) if ratio > 0 else 0.0
-    tried = _around(best, multiple)
-    beyond = [np.maximum(demand - quantity, 0).mean() for quantity in tried]
-    costs = [committed * quantity + on_demand * more for quantity, more in zip(tried, beyond, strict=True)]
-    quantity = tried[int(np.argmin(costs))]
+    tried = np.array(_around(best, multiple))
+    costs = committed * tried * len(demand) + on_demand * _beyond(demand, tried).mean(axis=1)
+    quantity = tried[np.argmin(costs)]
 
     quantities = np.unique([*np.linspace(0, max(demand.max(), quantity), CURVE_POINTS), quantity])
-    bought = np.stack([np.maximum(demand - each, 0).sum(axis=0) for each in quantities])
+    bought = _beyond(demand, quantities)
     money = hours * (committed * quantities[:, None] * len(demand) + on_demand * bought)
     low, high = _quantiles(money, (0.1, 0.9))
     demanded = demand.sum(axis=0).mean()
@@ -260,6 +259,16 @@ def _around(quantity: float, multiple: float | None) -> list[float]:
         return [quantity]
     size = positive("multiple", multiple)
     return [size * np.floor(quantity / size), size * np.ceil(quantity / size)]
+
+
+def _beyond(demand: np.ndarray, quantities: np.ndarray) -> np.ndarray:
+    """Demand above each quantity, summed over the periods (quantities x draws), of periods x draws."""
+    larger = np.empty_like(demand)  # one for all: to get memory takes longer than to fill it
+    sums = np.empty((len(quantities), demand.shape[1]))
+    for place, quantity in enumerate(quantities):
+        np.maximum(demand, quantity, out=larger)
+        larger.sum(axis=0, out=sums[place])
+    return np.maximum(sums - quantities[:, None] * len(demand), 0)
 
 
 def _quantiles(money: np.ndarray, shares: tuple[float, ...]) -> list[np.ndarray]:
