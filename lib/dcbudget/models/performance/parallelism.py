@@ -127,7 +127,7 @@ def memory_gb(
     OutOfRange : a part of the split is no whole number of at least 1, or another value is out of its range.
     """
     _check_split(model, tensor, pipeline, data, expert, microbatch, zero, recompute)
-    within("gradient_bytes", gradient_bytes, 0)
+    positive("gradient_bytes", gradient_bytes)
     within("optimizer_bytes", optimizer_bytes, 0)
     states = state_gb(
         model, tensor=tensor, pipeline=pipeline, data=data, expert=expert, zero=zero,
@@ -150,7 +150,8 @@ def iteration_parts(
     ----------
     cluster : its accelerator, nodes and bandwidths; the GPUs in use are tensor * pipeline * data.
     batch : sequences of an iteration, of all GPUs.
-    interleave : parts of the model on each stage, which divide the bubble (Narayanan et al. 2021, section 2.2.2).
+    interleave : parts of the model on each stage, at most one a layer, which divide the bubble (Narayanan et al. 2021,
+        section 2.2.2).
     sync : how gradients are summed: "all-reduce", or an asynchronous "parameter server", whose workers do not wait for
         each other.
     servers : of parameters, None for one a node of workers; server_gb_per_second : of each, None for the network's.
@@ -178,6 +179,8 @@ def iteration_parts(
     share("kernel_efficiency", kernel_efficiency, above=True)
     share("overlap", overlap)
     within("step_spread", step_spread, 0)
+    positive("gradient_bytes", gradient_bytes)
+    within("optimizer_bytes", optimizer_bytes, 0)
     t, p, d, e, b = (np.asarray(part) for part in (tensor, pipeline, data, expert, microbatch))
     zero, recompute, sync = np.asarray(zero), np.asarray(recompute), np.asarray(sync)
     if not np.isin(sync, (ALL_REDUCE, PARAMETER_SERVER)).all():
@@ -193,6 +196,7 @@ def iteration_parts(
     tensor_seconds = layers * passes * ring_seconds(sent, t, np.where(t <= per_node, node, network))
     to_others = (e - 1) / e * model.experts_per_token * sent / t
     expert_seconds = layers * passes * to_others / np.where(t * e <= per_node, node, network)
+    interleave = np.minimum(interleave, layers)
     stage = compute + tensor_seconds + expert_seconds
     sending = np.where(p > 1, 2.0 * sent / t / np.where(t * d * p <= per_node, node, network), 0.0)
     pipeline_seconds = (p - 1) / interleave * stage + microbatches * interleave * sending
@@ -203,11 +207,11 @@ def iteration_parts(
     )
     reduced, updated = 0.0, 0.0
     for parameters, copies in _held(model, t, p, d, e):
-        gigabytes = parameters * GRADIENT_BYTES / 1e9
+        gigabytes = parameters * gradient_bytes / 1e9
         within_node = np.maximum(per_node // t // np.where(copies < d, e, 1), 1)
         shared = all_reduce_seconds(gigabytes, copies, within_node, node, network)
         served = parameter_server_seconds(gigabytes, d, servers, server_gb_per_second, network)
-        shared = shared * np.where(zero >= 3, microbatches + 0.5, 1.0)
+        shared = shared * np.where(zero >= 3, microbatches * WEIGHT_BYTES / gradient_bytes + 0.5, 1.0)
         reduced = reduced + np.where(sync == PARAMETER_SERVER, np.where(d > 1, served, 0.0), shared)
         updated = updated + parameters * (WEIGHT_BYTES + gradient_bytes + optimizer_bytes) / np.where(
             zero >= 1, copies, 1

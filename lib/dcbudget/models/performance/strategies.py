@@ -89,7 +89,7 @@ def recommend_parallelism(
         sizes = sorted({*(2**n for n in range(cluster.gpus.bit_length()) if 2**n <= cluster.gpus), cluster.gpus})
     batch, tokens = _run(model, batch, tokens)
     found = _candidates(model, sizes, cluster, batch, tokens, usable_memory, **conditions)
-    found = found[found["strategy"] != SINGLE]
+    found = found[found["strategy"] != SINGLE].drop(columns="number")
     order = np.lexsort((found["memory_gb"], found["tensor"] * found["pipeline"], found[objective], ~found["fits"]))
     found = found.iloc[order].reset_index(drop=True)
     if not found["fits"].iloc[0]:
