@@ -186,6 +186,25 @@ def test_decode_of_one_request_reads_the_weights_once_a_token():
     assert found.decode_bound == "memory bandwidth"
 
 
+def test_decode_reads_the_cache_of_every_request():
+    """10 requests, half of whose 1,000 output tokens are there on average: 14 GB and 10 * 1.5 * 0.524 GB a step."""
+    model = Transformer(7e9, 32, 4096)
+    found = serve(model, A100, batch=10, input_tokens=1000, output_tokens=1000, bandwidth_efficiency=1.0)
+    step = (14e9 + 10 * 1500 * 2 * 2 * 32 * 4096) / 2039e9
+    assert found.decode_tokens_per_second == pytest.approx(10 / step)
+    prefill = 10 * 1000 / found.prefill_tokens_per_second
+    assert found.seconds_per_request == pytest.approx(prefill + 1000 * step)
+    assert found.tokens_per_second_per_gpu == pytest.approx(10 * 2000 / found.seconds_per_request)
+    assert found.memory_gb == pytest.approx(14 + 10 * found.kv_cache_gb)
+
+
+def test_large_batches_with_short_contexts_are_bound_by_compute():
+    """From 2,039 GB/s * 0.7 against 312 TFLOP/s * 0.5 on, at about 109 requests of 2 bytes for 2 FLOPs a parameter."""
+    model = Transformer(7e9, 32, 4096)
+    bounds = [serve(model, A100, batch=batch, input_tokens=1, output_tokens=1).decode_bound for batch in (100, 120)]
+    assert bounds == ["memory bandwidth", "compute"]
+
+
 def test_prefill_is_bound_by_compute():
     """2 FLOPs a parameter, and half of 4 * layers * hidden * inputs of attention, at half of 312 TFLOP/s."""
     model = Transformer(7e9, 32, 4096)
