@@ -19,7 +19,7 @@ from dcbudget.models.performance.parallelism import (
     ring_seconds,
     utilisation_of,
 )
-from dcbudget.models.performance.scaling import Scaling, pareto
+from dcbudget.models.performance.scaling import Scaling, StepScaling, pareto
 from dcbudget.models.performance.strategies import (
     STRATEGIES,
     Recommendation,
@@ -46,6 +46,7 @@ __all__ = [
     "Recommendation",
     "Scaling",
     "Serving",
+    "StepScaling",
     "Transformer",
     "all_reduce_seconds",
     "bubble",

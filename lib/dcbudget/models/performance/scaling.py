@@ -50,17 +50,8 @@ class Scaling:
             )
         order = np.argsort(n, kind="stable")
         n, t = n[order], t[order]
-        weight = (n / n[-1]) ** toward_largest
-        a, b = np.linalg.lstsq(np.stack([weight / (n * t), weight / t], axis=1), weight, rcond=None)[0]
-        note = ""
-        if b < 0:
-            a, b = _one_term(weight / (n * t), weight), 0.0
-            if np.max(n * t) > (1 + 1e-6) * t[-1] * n[-1]:
-                note = "the time fell by more than the GPUs rose, so none of it is taken to stay; measure larger sizes"
-        elif a <= 0:
-            a, b = 0.0, _one_term(weight / t, weight)
-            note = "the time did not fall with more GPUs, so all of it is taken to stay"
-        return cls(float(a), float(b), n, t, note)
+        a, b, note = _law(n, t, toward_largest)
+        return cls(a, b, n, t, note)
 
     def hours(self, gpus):
         """Hours of wall time on a number of GPUs; vectorised."""
@@ -100,6 +91,68 @@ class Scaling:
         return f"{text}; {self.note}" if self.note else text
 
 
+@dataclass(frozen=True)
+class StepScaling:
+    """Time of a training step, a * batch/n + b: computing that n GPUs share, and what each step costs.
+
+    Where sizes were measured with different batches, or needed more samples to the target with larger ones, run times
+    follow no a/n + b; their steps do, and a run takes samples/batch of them.
+
+    Attributes
+    ----------
+    gpu_hours_per_sample : a; hours_per_step : b.
+    measured_gpus_per_sample : GPUs over batch of what it was fitted on.
+    note : a sentence where the measured times do not follow the law; else empty.
+    """
+
+    gpu_hours_per_sample: float
+    hours_per_step: float
+    measured_gpus_per_sample: np.ndarray
+    note: str = ""
+
+    @classmethod
+    def fit(cls, gpus, hours, batch, samples, *, toward_largest: float = 2.0) -> "StepScaling":
+        """The law nearest to measured runs by least squares of the relative errors of their steps.
+
+        Parameters
+        ----------
+        gpus, hours : sizes and wall time of the runs, one each; batch : samples a step; samples : of the whole run.
+        toward_largest : see `Scaling.fit`, by GPUs over batch.
+
+        Raises
+        ------
+        OutOfRange : a value is out of its range, or there are fewer than two different ratios of GPUs to batch.
+        """
+        within("toward_largest", toward_largest, 0)
+        n, t, size, seen = np.broadcast_arrays(
+            np.ravel(within("gpus", gpus, 1)), np.ravel(positive("hours", hours)), positive("batch", batch),
+            positive("samples", samples),
+        )  # fmt: skip
+        each = n / size
+        if len(np.unique(each)) < 2:
+            raise OutOfRange(
+                f"gpus must be in at least 2 different ratios to the batch to tell how steps scale, not"
+                f" {len(np.unique(each))}"
+            )
+        order = np.argsort(each, kind="stable")
+        a, b, note = _law(each[order], (t * size / seen)[order], toward_largest)
+        return cls(a, b, each[order], note)
+
+    def hours(self, gpus, batch, samples):
+        """Hours of wall time of a run of so many samples; vectorised."""
+        n, size = within("gpus", gpus, 1), positive("batch", batch)
+        return positive("samples", samples) * (self.gpu_hours_per_sample / n + self.hours_per_step / size)
+
+    def gpu_hours(self, gpus, batch, samples):
+        """GPU-hours of a run of so many samples; vectorised."""
+        return within("gpus", gpus, 1) * self.hours(gpus, batch, samples)
+
+    def extrapolation(self, gpus, batch):
+        """How many times the largest measured ratio of GPUs to batch this one is; 1 where it is no larger."""
+        ratio = within("gpus", gpus, 1) / positive("batch", batch)
+        return np.maximum(ratio / self.measured_gpus_per_sample.max(), 1.0)
+
+
 def pareto(frame: pd.DataFrame, x: str, y: str) -> np.ndarray:
     """Whether no other row is at most as large in both columns and smaller in one, a bool a row.
 
@@ -114,6 +167,21 @@ def pareto(frame: pd.DataFrame, x: str, y: str) -> np.ndarray:
     mask = np.zeros(len(frame), dtype=bool)
     mask[order] = (sorted_x == sorted_x[best]) & (sorted_y == sorted_y[best])
     return mask
+
+
+def _law(n: np.ndarray, t: np.ndarray, toward_largest: float) -> tuple[float, float, str]:
+    """a, b of t = a/n + b, neither below 0, and a sentence where one would be; sizes in ascending order."""
+    weight = (n / n[-1]) ** toward_largest
+    a, b = np.linalg.lstsq(np.stack([weight / (n * t), weight / t], axis=1), weight, rcond=None)[0]
+    note = ""
+    if b < 0:
+        a, b = _one_term(weight / (n * t), weight), 0.0
+        if np.max(n * t) > (1 + 1e-6) * t[-1] * n[-1]:
+            note = "the time fell by more than the GPUs rose, so none of it is taken to stay; measure larger sizes"
+    elif a <= 0:
+        a, b = 0.0, _one_term(weight / t, weight)
+        note = "the time did not fall with more GPUs, so all of it is taken to stay"
+    return float(a), float(b), note
 
 
 def _one_term(column: np.ndarray, wanted: np.ndarray) -> float:
