@@ -2,6 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SAMPLE := data/sample
 DB := data/private/sample.duckdb
+TORCH := torch
 
 .DEFAULT_GOAL := help
 
@@ -20,7 +21,7 @@ install: .venv/installed            ## install the package and all it needs into
 
 sample: $(SAMPLE)/truth.json        ## write the generated sample data
 
-$(SAMPLE)/truth.json: .venv/installed $(wildcard lib/dcbudget/sample.py lib/dcbudget/sample/*.py)
+$(SAMPLE)/truth.json: .venv/installed $(wildcard lib/dcbudget/sample/*.py lib/dcbudget/sample/*.csv)
 	$(BIN)/dcbudget sample --out $(SAMPLE)
 
 $(DB): $(SAMPLE)/truth.json
@@ -54,10 +55,14 @@ bench: install     ## measure speed as ratios against bare runs of the same mach
 browser:           ## install the headless Chromium that the browser tests use (Debian; elsewhere install Chrome)
 	apt-get update -qq && apt-get install -y -qq chromium fonts-dejavu-core
 
+torch: install     ## install PyTorch for `dcbudget measure`; without a GPU, TORCH="torch --index-url https://download.pytorch.org/whl/cpu"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock scikit-learn
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock $(TORCH)
+
 lock:              ## renew requirements.lock from pyproject.toml
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-header --no-annotate pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra encrypted --extra dev --no-header --no-annotate pyproject.toml -o requirements.lock
 
 clean:             ## remove what the targets made, own data apart
 	rm -rf $(SAMPLE) $(DB) reports/*/ .pytest_cache .ruff_cache build
 
-.PHONY: help install sample report lab lint test notebooks bench browser lock clean
+.PHONY: help install sample report lab lint test notebooks bench browser torch lock clean

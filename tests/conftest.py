@@ -1,7 +1,8 @@
-"""Where tests find real inputs, a loaded sample and a browser."""
+"""Where tests find real inputs, a loaded sample, a browser and PyTorch."""
 
 import os
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,10 @@ def chromium() -> str:
     if path is None:
         missing("no Chromium; make browser installs it")
     return path
+
+
+@pytest.fixture(scope="session")
+def torch() -> None:
+    """PyTorch and what else `dcbudget measure` needs; it is imported by processes of their own."""
+    if not find_spec("torch") or not find_spec("sklearn"):
+        missing("no PyTorch; make torch installs it")

@@ -209,6 +209,40 @@ def export(
 
 
 @app.command()
+def measure(
+    out: Annotated[Path, typer.Option("--out", help="Log to write, CSV.")] = Path("data/private/measured.csv"),
+    seeds: Annotated[int, typer.Option(help="Runs of each way to train.")] = 3,
+    target: Annotated[float, typer.Option(help="Accuracy on the test images at which a run ends, 0 to 1.")] = 0.97,
+    processes: Annotated[int, typer.Option(help="Processes that train in parallel: a power of 2.")] = 2,
+    epochs: Annotated[int, typer.Option(help="After so many a run ends without its target.")] = 40,
+    load: Annotated[bool, typer.Option("--load", help="Load the log into the database.")] = False,
+    db: Database = None,
+    wait: Wait = WAIT_SECONDS,
+) -> None:
+    """Train a small model on this machine in several ways, and log what each takes to the same accuracy.
+
+    One process, a larger batch at once and accumulated, and data parallel over processes. Needs PyTorch.
+    """
+    from dcbudget import measure as measuring
+
+    def told(records: list[dict]) -> None:
+        last = records[-1]
+        print(f"{last['run_id']}: {last['status']}, {last['epoch']} epochs in {last['elapsed_seconds']:.2f} s,"
+              f" accuracy {last['accuracy']:.4f}, F1 {last['f1']:.4f}", flush=True)  # fmt: skip
+
+    measuring.measure(out, seeds, target, processes, epochs, on_run=told)
+    if load or db:
+        from dcbudget.ingest.load import load as load_files
+
+        results = load_files([out], db, wait_seconds=wait)
+        _print_results(results)
+        if any(result.status == "failed" for result in results):
+            raise typer.Exit(1)
+    else:
+        print(f"load it: dcbudget load {out}")
+
+
+@app.command()
 def encrypt(db: Database = None, wait: Wait = WAIT_SECONDS) -> None:
     """Encrypt the database with the key in the file $DCBUDGET_KEY_FILE, or in $DCBUDGET_KEY.
 
