@@ -204,6 +204,13 @@ def test_same_seed_writes_the_same_bytes(sample, tmp_path):
     assert first == second
 
 
+def test_recorded_runs_are_copied_byte_for_byte_and_name_no_machine(sample):
+    recorded = (sample / "runs/measured_strategies.csv").read_bytes()
+    assert recorded == (Path(__file__).parents[1] / "lib/dcbudget/sample/measured_strategies.csv").read_bytes()
+    assert len(recorded) < 100_000 and b"/" not in recorded
+    assert "runs/measured_strategies.csv" in (sample / "README.txt").read_text(encoding="utf-8")
+
+
 def test_another_seed_writes_another_log_and_leaves_nothing_behind(tmp_path):
     first = write_sample(tmp_path, seed=1, months=2, jobs=300)
     before = (tmp_path / "jobs/sacct_2026-06.txt.gz").read_bytes()
@@ -320,7 +327,7 @@ def test_totals_of_jobs_runs_fleet_and_budget_are_as_promised(sample):
         {name: gpu_seconds[name] / 3600 for name in promised["jobs"]["by_state"]}, abs=1e-3
     )
     assert len(steps) == sum(job["Start"] not in NO_START for job in jobs)
-    logged = [row for path in (sample / "runs").glob("*.csv") for row in read(path)]
+    logged = [row for path in (sample / "runs").glob("runs_*.csv") for row in read(path)]
     assert promised["runs"] == {"runs": len({r["run_id"] for r in logged}), "metric_rows": len(logged)}
     assert promised["requests"] == {name: served(path) for name, path in request_files(sample).items()}
     months = sorted(promised["billing"])
@@ -495,7 +502,7 @@ def test_a_foundation_run_fails_and_restarts(sample):
 def test_one_run_diverges_and_every_run_lies_inside_its_job(sample):
     jobs = {job["JobID"]: job for job in sacct(sample)[0]}
     loss = defaultdict(list)
-    for path in (sample / "runs").glob("*.csv"):
+    for path in (sample / "runs").glob("runs_*.csv"):
         for row in read(path):
             job = jobs[row["job_id"]]
             assert job["Start"] <= row["time"].rstrip("Z") <= job["End"]

@@ -1,7 +1,8 @@
 """A generated data centre: eighteen months of bills, jobs, fleet, budgets, prices, training runs and requests.
 
-Everything follows from a seed: the same seed writes the same bytes. No real account, host, person or job is
-in it; the shapes of its distributions come from published traces, named where they are used.
+Everything follows from a seed: the same seed writes the same bytes. No real account, host, person or job is in it; the
+shapes of its distributions come from published traces, named where they are used. One file is not generated but
+recorded: a log of `dcbudget measure`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from .catalog import PROJECTS, events_in
 from .focus import ORGANISATION, PROVIDER, write_charges
 from .jobs import draw_demand, monthly_gpu_hours, schedule
 from .plan import budget, project_costs, write_plan
-from .runs import make_runs, write_runs
+from .runs import make_runs, recorded_runs, write_recorded, write_runs
 from .sacct import write_jobs
 from .serving import make_requests, write_requests
 from .truth import planted, totals, write_truth
@@ -89,13 +90,14 @@ def write_sample(out: Path, seed: int = 7, months: int = 18, jobs: int = 200_000
     plan = budget(draws["plan"], project_costs(charges, lines, hours, window, planned=True), window)
     rows |= write_plan(out, plan, window)
     runs = make_runs(draws["runs"], log, window)
-    rows |= write_runs(out / "runs", runs, window)
+    rows |= write_runs(out / "runs", runs, window) | write_recorded(out / "runs")
     requests = make_requests(draws["serving"], window)
     rows |= write_requests(out / "serving", requests, window)
 
     costs = project_costs(charges, lines, hours, window, planned=False)
     events = planted(window, lines, charges, costs=costs, budget=plan, log=log, runs=runs, restated=restated)
-    write_truth(out / "truth.json", seed, events, totals(window, charges, restated, log, plan, runs, requests))
+    counted = totals(window, charges, restated, log, plan, runs, recorded_runs(), requests)
+    write_truth(out / "truth.json", seed, events, counted)
     (out / "README.txt").write_text(readme(window, seed), encoding="utf-8")
     rows |= {"truth.json": 1, "README.txt": 1}
     return Summary(out, rows)
@@ -109,8 +111,9 @@ def readme(window: Window, seed: int) -> str:
     )
     quiet = "\n2025-09 is a quiet month with none of these." if "2025-09" in window.months else ""
     return f"""GENERATED DATA
-Everything in this folder is generated (seed {seed}). No account, host, person, job or price in it is real;
-the shapes of the distributions follow published traces of GPU clusters and public price lists.
+Everything in this folder but runs/measured_strategies.csv is generated (seed {seed}). No account, host, person,
+job or price in it is real; the shapes of the distributions follow published traces of GPU clusters and public
+price lists.
 
 {ORGANISATION} runs a hall of GPU servers and rents GPUs from {PROVIDER}, an invented provider.
 Months: {window.months[0]} to {window.months[-1]}. Currency: USD. Times: UTC.
@@ -130,6 +133,8 @@ Files
 - budget/budget_YYYY.csv       approved budgets by month, project and category; 2026 runs to December
 - prices/prices.csv            list prices, each from the date on which it took effect
 - runs/runs_YYYY-MM.csv        training-run logs, one row a run, step and metric; job_id is a job of the log
+- runs/measured_strategies.csv a real measurement, not generated: what `dcbudget measure --seeds 5` logged on a
+                               CPU machine of two cores, one row an epoch
 - serving/requests_YYYY-MM.csv.gz  requests to the model that one project serves, of the last three months
 - truth.json                   the planted events and the totals that a loader must find
 

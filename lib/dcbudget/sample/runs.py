@@ -7,6 +7,8 @@ one that is logged. Loss falls as a power of the step.
 
 from __future__ import annotations
 
+import csv
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +33,9 @@ MODELS = {
 FOUNDATION = ("recommender-foundation-13b", 13.0, 9.0, 1.2)
 SCORED = ("search", "recommendation", "vision")  # classifiers, which also log F1
 BATCH_TOKENS = 2_097_152
+# What `dcbudget measure --seeds 5` logged on a CPU machine of two cores, and its columns that hold no metric.
+RECORDED = files(__package__).joinpath("measured_strategies.csv")
+ABOUT_RUN = {"run_id", "model", "gpus", "status", "step", "time"}
 
 
 def _logged(
@@ -147,3 +152,14 @@ def write_runs(folder: Path, runs: dict[str, list[tuple]], window: Window) -> di
         if rows:
             counts[f"runs/runs_{month}.csv"] = write_rows(folder / f"runs_{month}.csv", HEADER, rows)
     return counts
+
+
+def recorded_runs() -> list[dict]:
+    """Return the epochs of the measured runs."""
+    return list(csv.DictReader(RECORDED.read_text(encoding="utf-8").splitlines()))
+
+
+def write_recorded(folder: Path) -> dict[str, int]:
+    """Copy the log of the measured runs as it was recorded; return its rows."""
+    (folder / RECORDED.name).write_bytes(RECORDED.read_bytes())
+    return {f"runs/{RECORDED.name}": len(recorded_runs())}

@@ -12,6 +12,7 @@ from .bill import IDLE_RESERVED, LATE_DISCOUNT, SPIKE_FACTOR
 from .catalog import DOWN_GPUS, PARTITIONS, PROJECTS, capacity_gpu_hours, events_in
 from .focus import MONEY_PLACES, PRICE_RISE, QUANTUM, Line, decimal_text, list_price
 from .jobs import STATES, held_idle, installed_gpus
+from .runs import ABOUT_RUN
 from .window import DAY, HOUR, Window, epoch
 
 
@@ -173,6 +174,7 @@ def totals(
     log: pd.DataFrame,
     budget: pd.DataFrame,
     runs: dict[str, list[tuple]],
+    recorded: list[dict],
     requests: pd.DataFrame,
 ) -> dict:
     """Return what a loader must find in the files; the restated month counts as restated."""
@@ -200,6 +202,10 @@ def totals(
             "gpu_hours_by_state": {k: round(int(v) / HOUR, 4) for k, v in by_state.items()},
         },
         "runs": {"runs": len(runs), "metric_rows": sum(map(len, runs.values()))},
+        "measured_runs": {
+            "runs": len({row["run_id"] for row in recorded}),
+            "metric_rows": sum(bool(row[name]) for row in recorded for name in row.keys() - ABOUT_RUN),
+        },
         "requests": {
             window.months[month]: {
                 "requests": len(rows),
