@@ -72,6 +72,11 @@ def test_energy_counts_every_package_once_and_over_the_turn_of_its_counter(tmp_p
     assert measure._EnergyMeter(0).kwh() is None
 
 
+def test_a_log_that_cannot_be_written_is_one_sentence(torch, tmp_path):
+    with pytest.raises(DcbudgetError, match="cannot be written: Is a directory"):
+        measure.measure(tmp_path)
+
+
 # What is logged.
 
 

@@ -1,6 +1,7 @@
 """What is typed: the command `dcbudget`."""
 
 import json
+import os
 import sys
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -224,6 +225,11 @@ def measure(
     One process, a larger batch at once and accumulated, and data parallel over processes. Needs PyTorch.
     """
     from dcbudget import measure as measuring
+
+    if processes > (cores := os.cpu_count() or 1):
+        print(
+            f"{processes} processes on {cores} cores: without a GPU for each they wait for one another", file=sys.stderr
+        )
 
     def told(records: list[dict]) -> None:
         last = records[-1]

@@ -111,7 +111,7 @@ def measure(
     Raises
     ------
     OutOfRange : a number out of its range.
-    DcbudgetError : PyTorch or scikit-learn is not installed, or a process of a run broke.
+    DcbudgetError : PyTorch or scikit-learn is not installed, the log cannot be written, or a process of a run broke.
     """
     if not 1 <= seeds <= 100:
         raise OutOfRange(f"seeds must lie between 1 and 100, not {seeds}")
@@ -123,8 +123,12 @@ def measure(
     torch, digits = _torch(), _digits()
     training = Training(target, epochs, gpus=torch.cuda.device_count() >= processes)
     began = f"{datetime.now(UTC):%Y%m%dT%H%M%S}"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with out.open("w", encoding="utf-8", newline="") as stream:
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        stream = out.open("w", encoding="utf-8", newline="")
+    except OSError as error:
+        raise DcbudgetError(f"{out} cannot be written: {error.strerror}") from None
+    with stream:
         log = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
         log.writeheader()
         for seed in range(1, seeds + 1):
