@@ -267,6 +267,69 @@ def decrypt(db: Database = None, wait: Wait = WAIT_SECONDS) -> None:
     print(f"decrypted {warehouse.convert(db, encrypted=False, wait_seconds=wait)}")
 
 
+budget = typer.Typer(no_args_is_help=True, help="Plan versions: list, compare and approve them, and have them edited.")
+app.add_typer(budget, name="budget")
+PlanName = Annotated[str, typer.Argument(metavar="VERSION", help="A plan version.")]
+
+
+@budget.command("list")
+def budget_list(db: Database = None, as_json: Json = False) -> None:
+    """List the plan versions with their status, months and amounts."""
+    from dcbudget.budget import versions
+
+    _print_frame(versions(db), as_json)
+
+
+@budget.command("export")
+def budget_export(
+    version: PlanName,
+    file: Annotated[Path, typer.Argument(help="The .xlsx file to write.")],
+    db: Database = None,
+    wait: Wait = WAIT_SECONDS,
+) -> None:
+    """Write a plan version as a spreadsheet that a finance department can edit and hand back."""
+    from dcbudget.budget import export_workbook
+
+    print(f"{export_workbook(version, file, db, wait_seconds=wait)}, in {file}")
+
+
+@budget.command("import")
+def budget_import(
+    file: Annotated[Path, typer.Argument(help="The .xlsx file that was handed back.")],
+    name: Annotated[
+        str | None, typer.Option("--as", help="The draft's name; default that of the version with -returned behind it.")
+    ] = None,
+    db: Database = None,
+    wait: Wait = WAIT_SECONDS,
+) -> None:
+    """Save a spreadsheet that was handed back as a new draft, or say which of its cells do not tie."""
+    from dcbudget.budget import import_workbook
+
+    _print_plan(import_workbook(file, name, db, wait_seconds=wait))
+
+
+@budget.command("approve")
+def budget_approve(version: PlanName, db: Database = None, wait: Wait = WAIT_SECONDS) -> None:
+    """Approve a plan version, which then stays as it is; reports compare with the last approved one by name."""
+    from dcbudget.budget import approve
+
+    _print_plan(approve(version, db, wait_seconds=wait))
+
+
+@budget.command("compare")
+def budget_compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="A plan version.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another; the change is B - A.")],
+    by: Annotated[str, typer.Option(help="What a row is: month, project, category, or several.")] = "project,category",
+    db: Database = None,
+    as_json: Json = False,
+) -> None:
+    """Show two plan versions beside each other, with their totals."""
+    from dcbudget.budget import compare
+
+    _print_frame(compare(a, b, db, by=[name.strip() for name in by.split(",") if name.strip()]), as_json)
+
+
 def main() -> None:
     """Run the command; what the user can put right is one line and exit 1."""
     import duckdb
@@ -399,6 +462,31 @@ def _print_table(names: list[str], rows: list[list[str]], right_from: int = 10_0
     if not console.is_terminal:
         console = Console(width=200)
     console.print(table)
+
+
+def _print_plan(plan) -> None:
+    print(plan)
+    for remark in plan.remarks:
+        print(remark)
+
+
+def _print_frame(frame, as_json: bool) -> None:
+    """A table of plan versions: months as YYYY-MM, money in cents, what is compared with its totals."""
+    for name in (name for name in frame if str(frame[name].dtype).startswith("datetime")):
+        frame[name] = frame[name].dt.strftime("%Y-%m")
+    if as_json:
+        print(json.dumps(frame.to_dict("records"), indent=2))
+        return
+    rows = frame.to_dict("records")
+    if "change" in frame:
+        totals = frame.groupby("currency", as_index=False)[["a", "b", "change"]].sum()
+        rows += [{next(iter(frame)): "Total", **row} for row in totals.to_dict("records")]
+    texts = [
+        [f"{row[name]:z,.2f}" if name in ("amount", "a", "b", "change") else row.get(name, "") for name in frame]
+        for row in rows
+    ]
+    numbers = [position for position, name in enumerate(frame) if name in ("lines", "a")]
+    _print_table(list(frame), texts, right_from=min(numbers))
 
 
 def _money(value: Decimal) -> str:

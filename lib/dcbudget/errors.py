@@ -10,7 +10,7 @@ class UnreadableFile(DcbudgetError):
 
 
 class RefusedFile(DcbudgetError):
-    """A file would count the same money twice, so that nothing of it was loaded."""
+    """A file would count the same money twice or change an approved budget, so that nothing of it was loaded."""
 
 
 class DatabaseMissing(DcbudgetError):
@@ -27,6 +27,14 @@ class WrongKey(DcbudgetError):
 
 class MixedCurrencies(DcbudgetError):
     """A sum was asked for over several currencies without a rate between them."""
+
+
+class BudgetDoesNotTie(DcbudgetError):
+    """Totals of a budget that was handed back are not the sums of their lines; `places` names each of them."""
+
+    def __init__(self, message: str, places: list[str]):
+        super().__init__("\n  ".join([message, *places]))
+        self.places = places
 
 
 class OutOfRange(DcbudgetError):

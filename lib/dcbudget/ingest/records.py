@@ -43,10 +43,12 @@ def settle(con: duckdb.DuckDBPyConnection, dataset: str, table: str, load_id: in
 
     Raises
     ------
-    RefusedFile : it is unclear whether a serving log states loaded requests anew.
+    RefusedFile : it is unclear whether a serving log states loaded requests anew, or a plan version was approved.
     """
     if dataset == "requests":
         return _settle_requests(con, table, file, options)
+    if dataset == "budget_lines":
+        _refuse_approved(con, table, file)
     keeping = KEEPING[dataset]
     key = ", ".join(keeping.key)
     con.execute(f"""
@@ -62,6 +64,17 @@ def settle(con: duckdb.DuckDBPyConnection, dataset: str, table: str, load_id: in
         delete from {dataset} as old
         where exists (select 1 from {table} as new where new.x_reject is null and {matching})""").fetchone()[0]
     return "replaced" if replaced else "loaded"
+
+
+def _refuse_approved(con: duckdb.DuckDBPyConnection, table: str, file: str) -> None:
+    """What was approved here, and so has no load, stays as it is; what a file says is approved another may restate."""
+    frozen = con.execute(f"""
+        select min(plan_version) from budget_lines where status = 'approved' and x_load_id is null
+            and plan_version in (select plan_version from {table} where x_reject is null)""").fetchone()[0]
+    if frozen is not None:
+        raise RefusedFile(
+            f"{file}: plan {frozen} was approved here and stays as it is; load it under another plan_version"
+        )
 
 
 def _settle_requests(con: duckdb.DuckDBPyConnection, table: str, file: str, options: Options) -> str:
