@@ -36,6 +36,7 @@ def test_own_data_in_ten_minutes(desk: Path) -> None:
         assert done.returncode == 0, f"{command}\n{done.stderr}"
     assert (desk / "reports/2026-06/review.html").exists()
     assert (desk / "reports/budget_vs_actual.xlsx").exists()
+    assert (desk / "reports/budget_2026.xlsx").exists()
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"(?:`|^    )make ([a-z]+)", TEXT, re.M))))
