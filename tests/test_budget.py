@@ -331,6 +331,14 @@ def test_the_spreadsheet_holds_sums_and_their_values(sheet):
     assert [cell.value for cell in values["About"][11]][:4] == ["Budget", "USD", 5, 355.75]
 
 
+def test_names_that_differ_in_capitals_have_no_totals_of_their_own(tmp_path):
+    """To a formula they are the same name, so that each would get the sum of both."""
+    lines = [PLAN[0], PLAN[0]._replace(project="Search"), PLAN[3]]
+    write(tmp_path / "x.xlsx", lines, "v", "draft", "mark")
+    shown = openpyxl.load_workbook(tmp_path / "x.xlsx", data_only=True)["Budget"]
+    assert [shown.cell(row, 1).value for row in range(9, 12)] == ["Total", "Total of vision", None]
+
+
 def test_the_same_plan_gives_the_same_bytes(desk, sheet, tmp_path):
     budget.export_workbook("2027", tmp_path / "again.xlsx", desk)
     assert (tmp_path / "again.xlsx").read_bytes() == sheet.read_bytes()
@@ -346,7 +354,8 @@ def test_what_finance_edits(desk, sheet):
     for cell, value in changes.items():
         lines[cell] = value
     lines["C5"].comment = Comment("one run more", "finance")
-    book["Drivers"].append(["audio", "Staff", None, None, None, "two people"])
+    for driver in ("one person", "two people"):  # the last one holds
+        book["Drivers"].append(["audio", "Staff", None, None, None, driver])
     book.create_sheet("Working").append(["Project", "Category", 7])
     book.save(sheet)
     plan = budget.import_workbook(sheet, db=desk)
@@ -379,7 +388,7 @@ def test_totals_that_do_not_tie_are_named(desk, sheet):
 
 
 def test_totals_tie_to_the_cent_and_may_be_emptied(desk, sheet):
-    edit(sheet, {"F9": 355.754, "F10": None, "C10": ""}, recalculated=True)
+    edit(sheet, {"F9": 355.754, "F10": None, "C10": "-", "D6": " – "}, recalculated=True)
     assert budget.import_workbook(sheet, db=desk).remarks == ("2 totals without a value, not compared with the lines",)
     edit(sheet, {"F9": 355.76}, recalculated=True)
     with pytest.raises(BudgetDoesNotTie, match=r"Budget!F9: the total says 355\.76, its lines sum to 355\.75"):

@@ -26,6 +26,17 @@ def test_budget_in_another_currency_is_no_budget_of_these_costs(tmp_path):
         MonthlyReview("", str(db))
 
 
+def test_draft_in_another_currency_stops_no_report(tmp_path):
+    """Not before it is the plan to compare with, and then no rate leads to it."""
+    plan = [budget("2026-05", "alpha", "Network", "5"),
+            budget("2026-05", "alpha", "Network", "7", plan="draft", status="draft", currency="EUR")]  # fmt: skip
+    db = make(tmp_path, charges=[egress("2026-05", "1")], plan=plan)
+    review = MonthlyReview("", str(db))
+    assert (review.currency, review.this_month["budget"].sum()) == ("USD", 5)
+    with pytest.raises(MixedCurrencies, match="no rate from EUR to USD"):
+        assert MonthlyReview("", str(db), plan_version="draft").this_month is None
+
+
 def test_fleet_in_another_currency(tmp_path):
     db = make(tmp_path, charges=[egress("2026-05", "1")], fleet=[FLEET | {"currency": "CHF"}])
     for stage in STAGES:

@@ -20,7 +20,7 @@ class Reading:
     Parameters
     ----------
     database : file, "" for the default one.
-    currency : the currency of every amount, "" for the only one that bills and budgets have.
+    currency : the currency of every amount, "" for the only one that bills and budgets have; drafts do not count.
     month : the month whose people count.
     least_group : smallest number of users of a project that may stand alone, 1 to show every project.
 
@@ -33,11 +33,14 @@ class Reading:
     def __init__(self, database: str, currency: str, month: pd.Timestamp, least_group: int):
         self.db = database or None
         self.month, self.least_group = month, least_group
-        found = warehouse.query(
-            "select distinct currency from (select currency from cost_monthly union all"
-            " select currency from budget_lines) where currency is not null order by 1",
+        amounts = warehouse.query(
+            "select currency, bool_or(decided) as decided from (select currency, true as decided from cost_monthly"
+            " union all select currency, status is distinct from 'draft' from budget_lines)"
+            " where currency is not null group by 1 order by 1",
             self.db,
-        )["currency"].tolist()
+        )
+        every = amounts["currency"].tolist()
+        found = amounts.loc[amounts["decided"], "currency"].tolist() or every
         if currency and not re.fullmatch("[A-Z]{3}", currency):
             raise DcbudgetError(f"currency must be a code such as USD, not {currency!r}")
         if not found:
@@ -48,7 +51,7 @@ class Reading:
                 f' and name the currency of the report, such as currency = "{found[-1]}"'
             )
         self.currency = currency or found[0]
-        self.converted = found != [self.currency]
+        self.converted = every != [self.currency]
 
     @property
     def rates_remark(self) -> str:
