@@ -437,6 +437,15 @@ def test_every_bad_cell_is_named_at_once(desk, sheet):
     assert stored(desk, "2027-returned") == []
 
 
+def test_no_total_is_blamed_for_a_line_that_cannot_be_taken(sheet):
+    for changes in ({"C4": "Q1"}, {"B6": None}, {"A6": "search", "B6": "Rented GPUs"}, {"C6": "tbd"}):
+        with pytest.raises(UnreadableFile, match="1 cell cannot be taken") as raised:
+            read(edit(sheet, changes, recalculated=True))
+        assert "says" not in str(raised.value)
+        edit(sheet, {"C4": datetime(2027, 1, 1), "A6": "vision", "B6": "Storage", "C6": 10}, recalculated=True)
+    assert len(read(sheet).lines) == len(PLAN)
+
+
 @pytest.mark.parametrize(
     "cell, value, message",
     [

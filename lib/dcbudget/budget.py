@@ -23,8 +23,6 @@ import xxhash
 from dcbudget import warehouse
 from dcbudget.errors import DatabaseMissing, DcbudgetError, MixedCurrencies, OutOfRange
 from dcbudget.spreadsheet import CENT, LARGEST_AMOUNT, NOISE, Line, tidy
-from dcbudget.spreadsheet.read import read
-from dcbudget.spreadsheet.write import write
 
 STATUSES = ("draft", "approved")
 NAME = re.compile(r"\w([\w .+()-]{0,62}[\w+)])?")
@@ -176,6 +174,8 @@ def export_workbook(
     ------
     DcbudgetError : there is no such version, or the file cannot be written.
     """
+    from dcbudget.spreadsheet.write import write  # takes longer to import than a plan to save, as `read` does
+
     with warehouse.connect(db, wait_seconds=wait_seconds) as con:
         lines = _lines(con, _known(con, plan_version))
         plan = _described(con, plan_version)
@@ -207,6 +207,8 @@ def import_workbook(
     UnreadableFile : no such spreadsheet, or cells that cannot be taken; every one is named, and nothing is saved.
     DcbudgetError : a version of that name is approved.
     """
+    from dcbudget.spreadsheet.read import read
+
     returned = read(Path(path))
     if not (plan_version or returned.plan_version):
         raise DcbudgetError(f"{Path(path).name} does not say which plan version it is; name the one to save it as")

@@ -132,28 +132,36 @@ class Sheet:
         self.untied: list[str] = []
         self.empty_totals = 0
         self.total_column = 0
+        self.sound = True
         self.headings = next((row for row in range(1, ROWS_BEFORE_HEADINGS)
                               if [cells.text(row, 1), cells.text(row, 2)] == [PROJECT, CATEGORY]), 0)  # fmt: skip
         self.currency = self._currency(currency)
         if self.headings:
             self._read_headings(months)
-            self._compare_totals(self._read_rows())
+            totals = self._read_rows()
+            if self.sound:
+                self._compare_totals(totals)
         else:
-            cells.fault(1, 1, f"no row of this sheet begins with {PROJECT} and {CATEGORY}")
+            self._refuse(1, 1, f"no row of this sheet begins with {PROJECT} and {CATEGORY}")
 
     def lines(self) -> Iterator[Line]:
         """Its lines, amounts as they stand in the cells."""
         for (row, column), amount in self.amounts.items():
             yield Line(self.months[column], *self.keys[row], amount, self.currency)
 
+    def _refuse(self, row: int, column: int, what: str) -> None:
+        """A fault for which lines are missing, so that no total would tie."""
+        self.cells.fault(row, column, what)
+        self.sound = False
+
     def _currency(self, exported: str) -> str:
         cells = self.cells
         row = next((row for row in range(1, self.headings) if cells.text(row, 1) == CURRENCY), 0)
         found = cells.text(row, 2)
         if not row or not re.fullmatch("[A-Z]{3}", found):
-            cells.fault(row or 1, 2, f"the currency must be a code such as USD, not {found!r}")
+            self._refuse(row or 1, 2, f"the currency must be a code such as USD, not {found!r}")
         elif exported and found != exported:
-            cells.fault(row, 2, f"the currency is {found}; {exported} was exported")
+            self._refuse(row, 2, f"the currency is {found}; {exported} was exported")
         return found
 
     def _read_headings(self, exported: list[date]) -> None:
@@ -167,19 +175,19 @@ class Sheet:
                 continue
             month, wrong = _month_of(cells.values[row, column])
             if wrong:
-                cells.fault(row, column, wrong)
+                self._refuse(row, column, wrong)
             elif exported and exported[place : place + 1] != [month]:
                 instead = (
                     f"{exported[place]:%Y-%m} was exported here" if place < len(exported) else "it was not exported"
                 )
-                cells.fault(row, column, f"the month is {month:%Y-%m}; {instead}")
+                self._refuse(row, column, f"the month is {month:%Y-%m}; {instead}")
             elif month in self.months.values():
-                cells.fault(row, column, f"the month {month:%Y-%m} is there twice")
+                self._refuse(row, column, f"the month {month:%Y-%m} is there twice")
             else:
                 self.months[column] = month
             place += 1
         for month in exported[place:]:
-            cells.fault(row, cells.columns[row][-1], f"the month {month:%Y-%m}, which was exported, is gone")
+            self._refuse(row, cells.columns[row][-1], f"the month {month:%Y-%m}, which was exported, is gone")
 
     def _read_rows(self) -> dict[int, str | None]:
         """Take in the lines; the rows of totals, with their projects."""
@@ -193,13 +201,13 @@ class Sheet:
                 totals[row] = project.removeprefix(TOTAL_OF)
             elif not project and not category:
                 for column in amounts:
-                    cells.fault(row, column, "an amount without a project and a category")
+                    self._refuse(row, column, "an amount without a project and a category")
             elif not project or not category:
                 if project and not amounts:  # a remark
                     continue
-                cells.fault(row, 2 if project else 1, f"the {'category' if project else 'project'} is empty")
+                self._refuse(row, 2 if project else 1, f"the {'category' if project else 'project'} is empty")
             elif key in seen:
-                cells.fault(row, 1, f"{project}, {category} stands in {cells.at(seen[key], 1)} already")
+                self._refuse(row, 1, f"{project}, {category} stands in {cells.at(seen[key], 1)} already")
             else:
                 seen[key] = row
                 self._read_line(row, key)
@@ -234,10 +242,9 @@ class Sheet:
                 self.empty_totals += 1
             elif abs(said - sums[of, column]).compare(TOLERANCE) == 1:  # nothing compares with UNKNOWN
                 told = f"{what} says {said:,.2f}, {parts} sum to {sums[of, column]:,.2f}"
-                text = f" ({', '.join(texts[of, column])}: text, which a spreadsheet does not add)" * bool(
-                    texts[of, column]
-                )
-                self.untied.append(f"{self.cells.at(row, column)}: {told}{text}")
+                if lacking := ", ".join(texts[of, column]):
+                    told += f" ({lacking}: text, which a spreadsheet does not add)"
+                self.untied.append(f"{self.cells.at(row, column)}: {told}")
 
         for row, (project, category) in self.keys.items():
             compare(row, self.total_column, f"the total of {project}, {category}", "its months", row)
