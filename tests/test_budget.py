@@ -314,6 +314,7 @@ def test_the_spreadsheet_holds_sums_and_their_values(sheet):
     ]
     assert (typed["F5"].value, typed["C9"].value) == ("=SUM(C5:E5)", "=SUM(C5:C8)")
     assert typed["C11"].value == "=SUMPRODUCT(--($A$5:$A$8=MID($A11,10,999)),C5:C8)"
+    assert [typed[cell].value for cell in ("F9", "F11")] == ["=SUM(C9:E9)", "=SUM(C11:E11)"]
     assert typed.freeze_panes == "C5" and typed.protection.sheet
     locked = {cell: typed[cell].protection.locked for cell in ("A4", "C4", "A5", "C5", "D6", "F5", "C9")}
     assert {cell for cell, closed in locked.items() if closed} == {"A4", "C4", "C9"}

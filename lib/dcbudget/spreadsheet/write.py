@@ -138,6 +138,8 @@ def _write_lines(sheet, styles: dict, title: str, currency: str, months: list[da
             over = xl_range(FIRST_ROW, column, grey, column)
             # SUMIF would take the * and ? of a name for any text
             formula = f"=SUMPRODUCT(--({names}={label}),{over})" if project else f"=SUM({over})"
+            if month is None:  # across, because an inserted line has no total
+                formula = f"=SUM({xl_range(row, 2, row, right - 1)})"
             sheet.write_formula(row, column, formula, style, float(sums[project, month]))
 
     sheet.data_validation(
