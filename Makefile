@@ -47,8 +47,9 @@ test: lint $(DB)   ## ruff, the test suite and pytest --nbval
 notebooks: $(DB)   ## run the notebooks on the sample and store their results
 	DCBUDGET_DB=$(abspath $(DB)) $(BIN)/python tests/store_notebooks.py
 
-bench: install     ## measure speed as ratios against bare runs of the same machine, and damage files in many ways
+bench: $(DB)       ## measure speed as ratios against bare runs of the same machine, and damage files in many ways
 	$(BIN)/python tests/benchmarks/bench.py
+	DCBUDGET_DB=$(abspath $(DB)) $(BIN)/python tests/benchmarks/panels.py
 	$(BIN)/python tests/benchmarks/fuzz.py
 	$(BIN)/python -m pytest -q -s tests/benchmarks/side_by_side.py
 
