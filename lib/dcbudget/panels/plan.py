@@ -8,7 +8,7 @@ from dcbudget.stages.plan import Plan
 AS_MEASURED, NONE = "as measured", "none"
 # Setting -> label, lowest, highest.
 RATES = {
-    "demand_growth": ("Demand growth a year", -0.9, 3.0),
+    "demand_growth": ("Growth a year", -0.9, 3.0),
     "allocation_rate": ("Utilisation (allocated)", 0.05, 1.0),
     "mfu": ("MFU", 0.01, 1.0),
     "price_trend": ("GPU prices a year", -0.9, 1.0),

@@ -10,13 +10,15 @@ from dcbudget import warehouse
 from dcbudget.errors import DcbudgetError, OutOfRange
 from dcbudget.models import planning
 from dcbudget.models.cost import spot_cost
-from dcbudget.models.planning import IDLE, RECENT, Settings, Supply
+from dcbudget.models.planning import IDLE, RANGES, RECENT, Settings, Supply
 from dcbudget.stages.calibration import Calibration
 from dcbudget.stages.period import in_range, months_with_bills
 from dcbudget.stages.reading import Reading
 
 UNKNOWN_GPU = "unknown"
 NOBODY = "Unallocated"
+# Buckets of GPU-hours that no job held.
+EMPTY = ("down", "unallocated", "reserved but unused")
 # Setting -> the measure that it starts from.
 STARTS = {
     "demand_growth": "demand_growth_per_year", "allocation_rate": "allocation_rate", "mfu": "mfu",
@@ -61,8 +63,9 @@ class Outlook:
 
     @cached_property
     def base(self) -> Settings:
-        """The settings as measured, to a tenth of a per cent, or as published where nothing is."""
-        return Settings(**{name: round(float(self.known[measure].value), 3) for name, measure in STARTS.items()})
+        """The settings as measured, or as published where nothing is, to three decimals and within their ranges."""
+        found = {name: np.nan_to_num(self.known[measure].value) for name, measure in STARTS.items()}
+        return Settings(**{name: round(float(np.clip(value, *RANGES[name])), 3) for name, value in found.items()})
 
     @cached_property
     def past(self) -> pd.DatetimeIndex:
@@ -72,10 +75,11 @@ class Outlook:
 
     @cached_property
     def held(self) -> pd.DataFrame:
-        """GPU-hours of the past by month, GPU model and project; those without a project are `Idle capacity`."""
+        """GPU-hours of the past by month, GPU model and project, named as showback names them."""
         frame = self.reading.mart("gpu_ledger_monthly", ["effective_cost", "billed_cost"])
         frame = frame[frame["month"].isin(self.past)].copy()
-        frame["project"] = frame["project"].fillna(frame["bucket"].map({"unmatched": NOBODY})).fillna(IDLE)
+        idle = frame["bucket"].isin(EMPTY) & frame["cluster"].notna()
+        frame["project"] = frame["project"].fillna(idle.map({True: IDLE, False: NOBODY}))
         frame["gpu_model"] = frame["gpu_model"].fillna(UNKNOWN_GPU)
         frame["gpu_hours"] = frame["gpu_hours"].astype(float)
         return frame.groupby(["month", "gpu_model", "project"], as_index=False)["gpu_hours"].sum()

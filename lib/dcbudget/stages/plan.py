@@ -326,7 +326,7 @@ class Plan:
         names = {"project": "Project", "driver": "Driver", "resource": "Of", "per_month": "A month", "unit": "Unit",
                  "since": "From", "growth": "Growth a year", "low": "P10", "high": "P90",
                  "source": "Source"}  # fmt: skip
-        formats = {"per_month": COUNT, "growth": SIGNED_RATE, "low": CENTS, "high": CENTS}
+        formats = {"per_month": COUNT, "since": "{}", "growth": SIGNED_RATE, "low": CENTS, "high": CENTS}
         title = f"{len(frame)} drivers of {frame['project'].nunique()} projects, mean of {self.span}"
         return Table(frame, names, f"{title} (P10 and P90 as parts of it)", formats)
 
