@@ -322,6 +322,24 @@ def test_supply_and_shares_that_cannot_be():
         demand([{"driver": "storage", "tb": 1}], MONTHS, BASE, {})
 
 
+def test_a_price_that_nobody_knows_must_be_given():
+    unknown = model(supply={"storage_price_per_tb_month": float("nan")})
+    with pytest.raises(OutOfRange, match="price_per_tb_month of storage of b must be given"):
+        lines(unknown, BASE)
+    told = [driver | ({"price_per_tb_month": 20} if driver["driver"] == "storage" else {}) for driver in DRIVERS]
+    known = model(told, supply={"storage_price_per_tb_month": float("nan")})
+    assert lines(known, BASE).equals(lines(model(), BASE))
+
+
+def test_a_plan_without_gpus():
+    bare = {"gpu_models": (), **dict.fromkeys(("allocation_rate", "spot_share", "on_demand_price", "committed_price",
+                                               "spot_price"), np.zeros(0)),
+            **dict.fromkeys(("owned_gpu_hours", "full_commitment_gpu_hours"), np.zeros((0, 3))),
+            **dict.fromkeys(("owned_hardware", "facility_and_staff", "owned_kwh"), np.ones((1, 3)))}  # fmt: skip
+    found = amounts(lines(model(DRIVERS[2:], supply=bare), BASE))
+    assert found[IDLE, "Owned hardware"] == 1 and found["c", "Other services"] == 100
+
+
 def test_a_plan_of_nothing():
     empty = model([], supply={"owned": 0.0, "owned_hardware": np.zeros((2, 3)), "owned_kwh": np.zeros((2, 3)),
                               "facility_and_staff": np.zeros((2, 3)),

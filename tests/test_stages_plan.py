@@ -63,22 +63,30 @@ def test_first_month_is_the_next_one_or_the_one_that_is_told(plan, world):
         ({"first_month": "soon"}, "first_month must lie between"),
         ({"months": 0}, "months must lie between 1 and 36"),
         ({"draws": 10}, "draws must lie between 100"),
-        ({"settings": {"allocation_rate": 1.5}}, "allocation_rate must be at least 0.05 and at most 1, not 1.5"),
         ({"settings": {"growth": 1}}, "settings has no 'growth'; it has demand_growth"),
-        ({"settings": {"foreign_share": 2}}, "foreign_share must be"),
-        ({"drivers": [{"project": "x", "driver": "measured"}]}, "must be one of Unallocated, alpha, beta, not 'x'"),
-        ({"drivers": [{"project": "alpha", "driver": "measured", "scale": -1}]}, "scale of alpha must lie between 0"),
-        ({"drivers": [{"project": "x", "driver": "template", "template": "prose"}]}, "template must be one of lang"),
-        ({"drivers": [{"project": "x", "driver": "template", "size": 2}]}, "template has no field 'size'"),
-        ({"drivers": [{"project": "x", "driver": "storage", "tb": -1}]}, "tb of storage of x must be at least 0"),
-        ({"budget": "2031"}, "no plan version '2031'"),
         ({"budget": "2026"}, "plan 2026 has no line in 2026-07; a budget must cover Jun 2026 to May 2027"),
-        ({"budget": -5}, "budget must be at least 0"),
     ],
-)  # fmt: skip
-def test_what_cannot_be_is_a_sentence(world, parameters, sentence):
+)
+def test_parameters_that_cannot_be(world, parameters, sentence):
     with pytest.raises(DcbudgetError, match=sentence):
-        Plan("2026-05", database=world, **parameters).headline()
+        assert len(Plan("2026-05", database=world, **parameters).budget)
+
+
+@pytest.mark.parametrize(
+    "drivers, settings, sentence",
+    [
+        ([], {"allocation_rate": 1.5}, "allocation_rate must be at least 0.05 and at most 1, not 1.5"),
+        ([], {"growth": 1}, "settings has no 'growth'; it has demand_growth"),
+        ([{"project": "x", "driver": "measured"}], {}, "must be one of Unallocated, alpha, beta, not 'x'"),
+        ([{"project": "alpha", "driver": "measured", "scale": -1}], {}, "scale of alpha must lie between 0"),
+        ([{"project": "x", "driver": "template", "template": "prose"}], {}, "template must be one of language"),
+        ([{"project": "x", "driver": "template", "size": 2}], {}, "template has no field 'size'"),
+        ([{"project": "x", "driver": "storage", "tb": -1}], {}, "tb of storage of x must be at least 0"),
+    ],
+)
+def test_drivers_and_settings_that_cannot_be(plan, drivers, settings, sentence):
+    with pytest.raises(DcbudgetError, match=sentence):
+        plan.draft(drivers, **settings)
 
 
 def test_unknown_month_and_currency(world):

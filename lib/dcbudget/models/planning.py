@@ -128,7 +128,7 @@ class Supply:
     spot_share : part of what neither owned nor committed GPUs serve that ran on spot under the base settings, (M,).
     on_demand_price, committed_price, spot_price : money per GPU-hour at the plan's base month, (M,); spot with the work
         that interruptions repeat.
-    storage_price_per_tb_month, network_price_per_gb : money.
+    storage_price_per_tb_month, network_price_per_gb : money, NaN where drivers tell their own.
     """
 
     gpu_models: tuple[str, ...]
@@ -148,8 +148,7 @@ class Supply:
     def __post_init__(self):
         for name in ("owned_gpu_hours", "full_commitment_gpu_hours", "owned_kwh"):
             within(name, getattr(self, name), 0, np.inf)
-        for name in ("on_demand_price", "committed_price", "spot_price", "storage_price_per_tb_month",
-                     "network_price_per_gb"):  # fmt: skip
+        for name in ("on_demand_price", "committed_price", "spot_price"):
             within(name, getattr(self, name), 0, 1e9)
         if self.gpu_models:
             within("allocation_rate", self.allocation_rate, 1e-6, 1)
@@ -329,8 +328,9 @@ def demand(
         else:
             quantity[at] = amount * level * of_month
         resource = model or {"services": SERVICES, "staff": STAFF}.get(kind, kind)
-        unit = {STORAGE: "TB", NETWORK: "GB"}.get(resource, "GPU-hours" if model else "money")
         price = told.get("price_per_tb_month", told.get("price_per_gb", nan))
+        counted = {STORAGE: "TB", NETWORK: "GB"} if price != 1 else {}
+        unit = counted.get(resource, "GPU-hours" if model else "money")
         rows.append(
             (
                 str(given["project"]),
@@ -471,7 +471,9 @@ def lines(model: Model, settings: Settings) -> pd.DataFrame:
         return table
 
     capacity = found.capacity
-    hours = np.array([of(name) for name in supply.gpu_models]).reshape(len(supply.gpu_models), len(place), -1)
+    hours = np.array([of(name) for name in supply.gpu_models]).reshape(
+        len(supply.gpu_models), len(place), len(model.months)
+    )
     hours[:, -1] = capacity - hours.sum(axis=1)
     share = hours / np.where(capacity > 0, capacity, np.inf)[:, None]
     owned = supply.owned_gpu_hours
@@ -643,7 +645,13 @@ def _unit_price(model: Model) -> np.ndarray:
     """Money of a unit of every driver, (D,); 1 where the unit is a GPU-hour or money."""
     rows = model.demand.drivers
     of_supply = {STORAGE: model.supply.storage_price_per_tb_month, NETWORK: model.supply.network_price_per_gb}
-    return rows["unit_price"].fillna(rows["resource"].map(of_supply)).fillna(1.0).to_numpy(dtype=float)
+    bought = rows["resource"].isin(of_supply)
+    found = rows["unit_price"].fillna(rows["resource"].map(of_supply)).where(bought, 1.0).astype(float)
+    if found.isna().any():
+        row = rows[found.isna()].iloc[0]
+        name = next(name for name in DRIVERS[row["resource"]] if name.startswith("price"))
+        raise OutOfRange(f"{name} of {row['driver']} of {row['project']} must be given, because no price is known")
+    return found.to_numpy()
 
 
 def _between(value: float, base: float, measured: np.ndarray) -> np.ndarray:

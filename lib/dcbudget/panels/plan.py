@@ -11,6 +11,7 @@ RATES = {
     "demand_growth": ("Growth a year", -0.9, 3.0),
     "allocation_rate": ("Utilisation (allocated)", 0.05, 1.0),
     "mfu": ("MFU", 0.01, 1.0),
+    "failure_share": ("Failed work", 0.0, 0.9),
     "price_trend": ("GPU prices a year", -0.9, 1.0),
     "commitment_share": ("Commitment share", 0.0, 1.0),
     "spot_share": ("Spot share", 0.0, 1.0),

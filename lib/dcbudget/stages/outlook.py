@@ -158,17 +158,18 @@ class Outlook:
         return table.div(self.past.days_in_month / planning.DAYS_PER_MONTH, axis=0)
 
     def _unit_price(self, project: str, category: str) -> float:
-        """What a project pays for a TB or GB; the price of all where its own bill does not tell."""
+        """What a project pays for a TB or GB, or all do where its own bill does not tell; 1 where nobody knows."""
         part = self._quantities[(self._quantities["project"] == project) & (self._quantities["category"] == category)]
         part = part[part["month"].isin(self.past[-RECENT:])]
         paid, units = part["cost"].sum(), part["quantity"].sum()
         if paid > 0 and units > 0:
             return float(paid / units)
-        return self._price_of(category)
+        known = self._price_of(category)
+        return known if known > 0 else 1.0
 
     def _price_of(self, category: str) -> float:
         name = {"Storage": "storage_price_per_tb_month", "Network": "network_price_per_gb"}[category]
-        return _finite(self.known[name].value, f"no price of {category.lower()} is known in {self.known.currency}")
+        return float(self.known[name].value)
 
     @cached_property
     def _quantities(self) -> pd.DataFrame:
@@ -361,9 +362,3 @@ class Outlook:
             self.db,
         )
         return dict.fromkeys(self.held["gpu_model"], 1.0) | frame.dropna().set_index("gpu_model")["tflops"].to_dict()
-
-
-def _finite(value: float, otherwise: str) -> float:
-    if not np.isfinite(value):
-        raise DcbudgetError(f"{otherwise}; load a price list or rates of exchange")
-    return float(value)

@@ -321,7 +321,7 @@ class Plan:
         """What every project needs a month, and what moves that."""
         draft = draft or self.base
         frame = draft.model.demand.drivers
-        frame = frame.assign(since=frame["start"].dt.strftime("%Y-%m"),
+        frame = frame.assign(since=pd.to_datetime(frame["start"]).dt.strftime("%Y-%m"),
                              growth=(1 + frame["growth_per_month"]) ** 12 - 1)  # fmt: skip
         names = {"project": "Project", "driver": "Driver", "resource": "Of", "per_month": "A month", "unit": "Unit",
                  "since": "From", "growth": "Growth a year", "low": "P10", "high": "P90",
@@ -480,7 +480,7 @@ class Plan:
 
     def _spent_before(self) -> str:
         spent, past = self.outlook.spent["cost"].sum(), len(self.outlook.past)
-        return f"the last {past} months cost {self._money(spent)}"
+        return f"the last {f'{past} months' if past > 1 else 'month'} cost {self._money(spent)}"
 
     def _risk_finding(self, draft: Draft) -> str:
         if draft.risks.empty:

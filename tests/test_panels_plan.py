@@ -1,0 +1,131 @@
+"""The panel of 1_plan without a browser: what its controls make of the plan, and what its buttons save."""
+
+from html import unescape
+
+import pytest
+
+from dcbudget import budget
+from dcbudget.panels import plan as panels
+from dcbudget.stages.plan import Plan
+from tiny import make_world
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return str(make_world(tmp_path_factory.mktemp("world")))
+
+
+@pytest.fixture(scope="module")
+def plan(world):
+    return Plan("2026-05", database=world, draws=1000)
+
+
+@pytest.fixture
+def panel(plan):
+    return panels.PlanPanel(plan)
+
+
+def title(panel):
+    return panel.view.chart.chart.to_dict()["title"]["text"]
+
+
+def test_starts_as_the_notebook_does(panel, plan):
+    """Untouched, the panel shows what the notebook's own cells show."""
+    assert panel.view.headline.value == plan.headline()._repr_html_()
+    assert panel.view.table.value == plan.months_table()._repr_html_()
+    assert panel.view.chart.chart.to_dict() == plan.fan_chart().to_dict()
+    assert panel.draft().settings == plan.settings
+
+
+def test_every_slider_moves_the_plan_as_its_setting_does(panel, plan):
+    for name, slider in panel.rates.items():
+        before, slider.value = slider.value, 0.6
+        draft = plan.draft(**{name: 0.6})
+        assert panel.draft().settings == draft.settings, name
+        assert panel.view.headline.value == plan.headline(draft)._repr_html_(), name
+        slider.value = before
+    panel.pue.value = 2.0
+    assert panel.draft().settings.pue == 2.0
+
+
+def test_every_slider_says_where_it_starts(panel, plan):
+    shown = "".join(row.children[1].value for row in panel.box.children[: len(panel.rates) + 1])
+    for name in [*panel.rates, "pue"]:
+        assert plan.remarks[name] in unescape(shown)
+
+
+def test_views(panel, plan):
+    panel.show.value = "What moves it"
+    assert title(panel) == plan.tornado_chart().to_dict()["title"]["text"]
+    assert panel.view.table.value == plan.risks_table()._repr_html_()
+    panel.show.value = "Projects"
+    assert panel.view.table.value == plan.projects_table()._repr_html_()
+    panel.show.value = "Supply"
+    assert panel.view.table.value == plan.supply_table()._repr_html_()
+
+
+def test_a_project_starts_from_its_own_growth_and_changes_alone(panel, plan):
+    panel.project.value = "beta"
+    assert panel.growth.value == pytest.approx(plan.growth_of("beta"), abs=1e-5)
+    panel.growth.value = 1.0
+    changed = panel.draft().lines.groupby("project")["amount"].sum()
+    base = plan.base.lines.groupby("project")["amount"].sum()
+    assert changed["beta"] > base["beta"]
+    panel.project.value = panels.AS_MEASURED
+    assert panel.draft().total == plan.base.total
+
+
+def test_a_run_and_a_new_project_are_added(panel, plan):
+    panel.project.value = "alpha"
+    panel.growth.value = plan.growth_of("alpha")
+    panel.gpu_model.value, panel.start.value = "H100", "2026-08"
+    panel.parameters.value, panel.tokens.value = 7.0, 1000.0
+    rows = panel.draft().model.demand.drivers
+    (run,) = rows[rows["driver"] == "training"].itertuples()
+    assert (run.project, run.resource, run.start.month) == ("alpha", "H100", 8)
+    panel.template.value = "vision"
+    assert "new vision" in set(panel.draft().lines["project"])
+    panel.show.value = "Projects"
+    assert "new vision" in panel.view.table.value
+
+
+def test_error_is_a_sentence_and_the_next_value_recovers(panel, plan, monkeypatch):
+    """A run on a card that no datasheet knows."""
+    good = panel.view.headline.value
+    panel.project.value = "alpha"
+    panel.growth.value = plan.growth_of("alpha")
+    panel.parameters.value, panel.tokens.value = 7.0, 10.0
+    monkeypatch.delitem(plan.outlook.tflops, "L4")
+    panel.gpu_model.value = "L4"
+    assert "must be one of" in panel.view.message.value and "&#x27;L4&#x27;" in panel.view.message.value
+    assert panel.view.headline.value == "" and panel.view.chart_box.children == ()
+    monkeypatch.undo()
+    panel.project.value = panels.AS_MEASURED
+    assert panel.view.message.value == "" and panel.view.headline.value == good
+
+
+def press(button):
+    button.children[0].click()
+    return button.children[1].value
+
+
+def test_save_compare_and_approve(tmp_path):
+    db = make_world(tmp_path)
+    plan = Plan("2026-05", database=str(db), draws=100)
+    first = panels.PlanPanel(plan)
+    versions = panels.VersionsPanel(plan, first)
+    assert "nothing was saved" in press(versions.save)
+    first.rates["demand_growth"].value = 0.5
+    versions.name.value = "brave"
+    assert "saved brave (draft)" in press(versions.save)
+    assert budget.lines_of("brave", db)["amount"].sum() == pytest.approx(plan.draft(demand_growth=0.5).total, abs=0.001)
+    assert "brave" in versions.other.options and "brave" in versions.view.table.value
+    versions.other.value = "brave"
+    assert versions.view.table.value == plan.comparison("brave", first.draft())._repr_html_()
+    assert "approved brave" in press(versions.approve)
+    assert press(versions.save) == "" and "brave" in versions.view.message.value
+    versions.name.value = "<b>"
+    press(versions.save)
+    assert "&lt;b&gt;" in versions.view.message.value
+    versions.other.value = panels.NONE
+    assert versions.view.message.value == "" and "plan versions" in versions.view.table.value
