@@ -240,6 +240,7 @@ LAST_DIGIT = "1e-24::decimal(38, 24)"
 SHOWBACK = warehouse.sql("marts")["showback_monthly"]
 LEDGER = warehouse.sql("marts")["gpu_ledger_monthly"]
 JOB_DAYS = warehouse.sql("staging")["job_days"]
+PEOPLE = warehouse.sql("marts")["people_monthly"]
 DAILY = warehouse.sql("marts")["cost_daily"]
 FAULTS = {
     "allocated_within_capacity": "update jobs set gpus = gpus * 100 where job_id = '1'",
@@ -255,6 +256,7 @@ FAULTS = {
     "jobs_in_order": "update jobs set job_id = '3.batch' where job_id = '3'",
     "money_conserved": f"update load_costs set cost_rejected = {LAST_DIGIT} where load_id = 2",
     "one_currency_a_month": "update landed.charges_2 set BillingCurrency = 'EUR' where ResourceId = 'tax'",
+    "people_tie": f"create or replace view people_monthly as select * from ({PEOPLE}) where bucket <> 'useful'",
     "power_readings_in_service": "insert into power_readings values ('srv-1', '2026-05-01', 1, 1, 1)",
     "rejects_counted": "insert into rejects (load_id, file, line, reason) values (2, 'bill.csv', 3, 'one too many')",
     "rows_conserved": "update loads set rows_loaded = rows_loaded - 1 where load_id = 2",
@@ -284,6 +286,8 @@ def test_check_finds_its_fault(scratch, name):
 
 
 MORE_FAULTS = {
+    "people_tie": "create or replace view people_monthly as"
+    f" select * replace (effective_cost + {LAST_DIGIT} as effective_cost) from ({PEOPLE})",
     "charges_counted_once": "update landed.charges_2 set x_source_row = 99; insert into landed.charges_2"
     " select * replace (7 as x_source_row) from landed.charges_2 where ResourceId = 'egress'",
     "charges_match_loads": "delete from landed.charges_2 where ResourceId = 'tax'",

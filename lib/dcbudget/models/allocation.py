@@ -82,3 +82,36 @@ def split(amount: float, weights: pd.Series) -> pd.Series:
     parts = cents / 100
     parts.loc[exact.abs().idxmax()] += amount - parts.sum()
     return parts
+
+
+def chargeback(
+    costs: pd.DataFrame, way: str, weights: dict[str, float] | None = None, idle: str = "Idle capacity"
+) -> pd.DataFrame:
+    """What every user group is shown, what idle capacity adds to it, and what it is charged: their sum.
+
+    A project's share of the idle money (see `share_idle`) is cut among its groups by what each is shown, in cents.
+
+    Parameters
+    ----------
+    costs : `project`, `user_group`, `cost` [money], of one month; the project `idle` is shared.
+
+    Returns
+    -------
+    DataFrame : one row a project and user group: `project`, `user_group` (null where nothing tells it), `showback`,
+        `idle_share`, `chargeback` [money]; their sums are those of `costs`.
+
+    Raises
+    ------
+    OutOfRange : see `share_idle`.
+    """
+    shown = costs.groupby(["project", "user_group"], dropna=False, as_index=False)["cost"].sum()
+    by_project = shown.groupby("project", as_index=False)["cost"].sum().assign(month=0, category="")
+    shared = share_idle(by_project, way, weights, idle).set_index("project")["cost"]
+    frame = shown.rename(columns={"cost": "showback"}).assign(idle_share=0.0)
+    for project, rows in frame.groupby("project").groups.items():
+        shown_here = frame.loc[rows, "showback"]
+        added = round(shared.get(project, 0.0) - shown_here.sum(), 9)
+        if added:
+            weights_here = shown_here.clip(lower=0)
+            frame.loc[rows, "idle_share"] = split(added, weights_here if weights_here.sum() > 0 else weights_here + 1.0)
+    return frame.assign(chargeback=frame["showback"] + frame["idle_share"])

@@ -29,6 +29,7 @@ with final as (
         ContractedCost as contracted_cost,
         ConsumedQuantity as quantity,
         ConsumedUnit as unit,
+        ChargeCategory as charge_category,
         PricingCategory as pricing_category,
         CommitmentDiscountId as commitment,
         CommitmentDiscountStatus as commitment_status,

@@ -1,5 +1,5 @@
--- grain: one row a day, cluster, partition, GPU model, project, end state and bucket
--- key: day, cluster, partition, gpu_model, project, state, bucket
+-- grain: one row a day, cluster, partition, GPU model, project, account, end state and bucket
+-- key: day, cluster, partition, gpu_model, project, account, state, bucket
 -- source: jobs; a job's GPU-hours fall on the days it ran, [start, end); used = GPU-hours x measured GPU utilisation.
 -- A job whose log names no GPU model has that of its partition or cluster, where the fleet or the bill knows one only.
 with pools as (
@@ -19,8 +19,8 @@ of_cluster as (
 ),
 spans as (
     select
-        jobs.cluster, jobs.partition, coalesce(jobs.gpu_model, partition_model, cluster_model) as gpu_model, project, state,
-        gpus, gpu_utilisation, start_time as from_time,
+        jobs.cluster, jobs.partition, coalesce(jobs.gpu_model, partition_model, cluster_model) as gpu_model, project, account,
+        state, gpus, gpu_utilisation, start_time as from_time,
         coalesce(end_time, start_time + to_microseconds((elapsed_seconds * 1000000)::bigint)) as to_time,
         case
             when state in ('FAILED', 'OUT_OF_MEMORY', 'NODE_FAIL', 'PREEMPTED', 'TIMEOUT') then 'failed or restarted'
@@ -48,6 +48,7 @@ final as (
         partition,
         gpu_model,
         project,
+        account,
         state,
         bucket,
         sum(gpu_hours) as gpu_hours,
