@@ -44,3 +44,33 @@ def by_project(ledger: pd.DataFrame) -> pd.DataFrame:
     frame["total"] = frame.sum(axis=1)
     frame = frame.sort_values(["total"], ascending=False, kind="stable")
     return frame.rename_axis(None, axis=1).reset_index()
+
+
+ABOVE_USE = "held above use"
+
+
+def held_above_use(ledger: pd.DataFrame, unused: pd.Series) -> pd.DataFrame:
+    """Money of every project by what became of it, the useful part without what its jobs held above their use.
+
+    Parameters
+    ----------
+    ledger : `project`, `bucket`, `effective_cost` [money].
+    unused : project -> money of useful GPU-hours x (1 - utilisation) where it was measured; at most the useful money
+        of the project counts.
+
+    Returns
+    -------
+    DataFrame : `project`, `part` (a bucket, or ABOVE_USE) and `effective_cost`, whose sums by project are those of
+        `ledger`; from useful to paid for nothing.
+    """
+    frame = ledger.groupby(["project", "bucket"], as_index=False)["effective_cost"].sum()
+    useful = frame[frame["bucket"] == "useful"].set_index("project")["effective_cost"]
+    above = unused.reindex(useful.index).fillna(0.0).clip(upper=useful, lower=0.0)
+    frame["effective_cost"] -= frame["project"].map(above).where(frame["bucket"] == "useful", 0.0)
+    parts = above[above > 0].rename_axis("project").reset_index(name="effective_cost").assign(bucket=ABOVE_USE)
+    frame = pd.concat([frame, parts], ignore_index=True).rename(columns={"bucket": "part"})
+    order = {part: place for place, part in enumerate((BUCKETS[0], ABOVE_USE, *BUCKETS[1:]))}
+    return frame.sort_values(
+        ["part", "project"], key=lambda column: column.map(order) if column.name == "part" else column,
+        ignore_index=True,
+    )  # fmt: skip

@@ -75,6 +75,37 @@ class Reading:
         )
         return small_groups(people.set_index("project")["people"], self.least_group)
 
+    @cached_property
+    def merged_groups(self) -> set[tuple[str, str]]:
+        """Project and user group of the groups that too few people of a project belonged to, as `merged` counts them.
+
+        They are merged within their project: else its total less the groups that are shown would tell of them.
+        """
+        people = warehouse.query(
+            "select project, user_group, coalesce(nullif(in_month, 0), ever) as people from ("
+            " select coalesce(project, 'Unallocated') as project, account as user_group,"
+            " count(distinct user_id) as ever, count(distinct user_id) filter ("
+            " coalesce(end_time, start_time, submit_time) >= $1"
+            " and coalesce(start_time, submit_time) < $1 + interval 1 month) as in_month"
+            " from jobs where account is not null group by 1, 2)",
+            self.db,
+            [self.month.to_pydatetime()],
+        )
+        return {
+            (project, group)
+            for project, part in people.groupby("project")
+            for group in small_groups(part.set_index("user_group")["people"], self.least_group)
+        }
+
+    def groups(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """A frame of `project` and `user_group` whose small groups, and those of small projects, are under one name."""
+        project = frame["project"].fillna("Unallocated")
+        small = pd.Series(
+            [pair in self.merged_groups for pair in zip(project, frame["user_group"], strict=True)], frame.index, bool
+        )
+        small |= project.isin(self.merged) & frame["user_group"].notna()
+        return frame.assign(user_group=frame["user_group"].mask(small, MERGED))
+
     def mart(self, name: str, amounts: list[str], **where) -> pd.DataFrame:
         """A mart's rows with months as timestamps, `amounts` in the one currency and small groups under one name."""
         return self.prepare(warehouse.mart(name, self.db, **where), amounts)
