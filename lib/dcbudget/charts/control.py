@@ -3,7 +3,9 @@
 import altair as alt
 import pandas as pd
 
-from dcbudget.charts import BLUE, GREEN, GREY, LIGHT, ORANGE, PALETTE, RED, titled
+from dcbudget.charts import BLUE, GREEN, GREY, LIGHT, ORANGE, PALETTE, titled
+
+LOGARITHMIC = alt.Scale(type="log", nice=False, padding=25)
 
 
 def parts_of_money(money: pd.DataFrame, title: str, subtitle: str) -> alt.Chart:
@@ -16,7 +18,7 @@ def parts_of_money(money: pd.DataFrame, title: str, subtitle: str) -> alt.Chart:
         color=alt.Color("part:N", title=None, legend=alt.Legend(orient="top", columns=4),
                         scale=alt.Scale(domain=parts, range=_colours(parts))),
         order="order:Q",
-        tooltip=["project:N", "part:N", alt.Tooltip("effective_cost:Q", format=",.0f")],
+        tooltip=[alt.Tooltip("project:N"), alt.Tooltip("part:N"), alt.Tooltip("effective_cost:Q", format=",.0f")],
     )  # fmt: skip
     return titled(chart, title, subtitle, 26 * max(money["project"].nunique(), 2))
 
@@ -37,44 +39,47 @@ def commitment_curve(curve: pd.DataFrame, marks: pd.DataFrame, title: str, subti
         x=alt.X("quantity:Q", title="GPUs that are committed to"),
         color=alt.Color("what:N", title=None, legend=alt.Legend(orient="top"),
                         scale=alt.Scale(domain=["cheapest", "now"], range=[GREEN, ORANGE])),
-        tooltip=["what:N", alt.Tooltip("quantity:Q", format=",.1f")],
+        tooltip=[alt.Tooltip("what:N"), alt.Tooltip("quantity:Q", format=",.1f")],
     )  # fmt: skip
     return titled(band + line + rules, title, subtitle, 240)
 
 
-def frontier(points: pd.DataFrame, measured: pd.DataFrame, title: str, subtitle: str) -> alt.LayerChart:
-    """Time against money: `hours`, `cost`, `strategy`, `gpus`, `pareto` (bool); measured: `hours`, `cost`, `gpus`.
+def frontier(points: pd.DataFrame, lines: pd.DataFrame, title: str, subtitle: str) -> alt.LayerChart:
+    """Time against money: `hours`, `cost`, `strategy`, `gpus`, `pareto` (bool); lines: `what`, `hours`, `cost`, `gpus`.
 
-    The frontier is joined and its points are filled; the measured scaling is dashed.
+    Points on the frontier are filled; the first of the lines is drawn through, the others are dashed.
     """
-    x = alt.X("hours:Q", title="hours", scale=alt.Scale(type="log"), axis=alt.Axis(format="~g"))
-    y = alt.Y("cost:Q", title="cost", scale=alt.Scale(type="log"), axis=alt.Axis(format="~s"))
+    x = alt.X("hours:Q", title="hours", scale=LOGARITHMIC, axis=alt.Axis(format="~g"))
+    y = alt.Y("cost:Q", title="cost", scale=LOGARITHMIC, axis=alt.Axis(format="~s"))
     tips = [alt.Tooltip("gpus:Q", format=",.0f"), alt.Tooltip("hours:Q", format=",.1f"),
             alt.Tooltip("cost:Q", format=",.0f")]  # fmt: skip
-    front = alt.Chart(points).transform_filter("datum.pareto").mark_line(color=GREY, strokeWidth=2).encode(x=x, y=y)
+    joined = alt.Chart(lines).mark_line(color=GREY).encode(
+        x=x, y=y, tooltip=[alt.Tooltip("what:N"), *tips],
+        strokeDash=alt.StrokeDash("what:N", sort=None, title=None, legend=alt.Legend(orient="top", labelLimit=320)),
+    )  # fmt: skip
     dots = alt.Chart(points).mark_point(size=70).encode(
-        x=x, y=y,
+        x=x, y=y, tooltip=[alt.Tooltip("strategy:N"), *tips],
         color=alt.Color("strategy:N", title=None, scale=alt.Scale(range=PALETTE),
                         legend=alt.Legend(orient="top", columns=3, labelLimit=260)),
-        shape=alt.Shape("pareto:N", title="on the frontier", legend=None,
-                        scale=alt.Scale(domain=[True, False], range=["diamond", "circle"])),
-        fill=alt.condition("datum.pareto", alt.value("#222"), alt.value("transparent")),
-        tooltip=["strategy:N", *tips],
+        fillOpacity=alt.FillOpacity("pareto:N", legend=None, scale=alt.Scale(domain=[True, False], range=[1, 0])),
+        fill=alt.Fill("strategy:N", legend=None, scale=alt.Scale(range=PALETTE)),
     )  # fmt: skip
-    dashed = alt.Chart(measured).mark_line(color=RED, strokeDash=[5, 3], point=alt.OverlayMarkDef(color=RED, size=25))
-    return titled(front + dashed.encode(x=x, y=y, tooltip=tips) + dots, title, subtitle, 300)
+    return titled(joined + dots, title, subtitle, 300)
 
 
-def curves(lines: pd.DataFrame, x: str, at: float, title: str, subtitle: str, form: str) -> alt.LayerChart:
-    """Money per GPU-hour over a rate or a share: `x`, `basis`, `cost_per_gpu_hour`; a rule where the reader stands."""
-    across = alt.X(f"{x}:Q", title=x.replace("_", " "), axis=alt.Axis(format=form))
+def spot_cost(lines: pd.DataFrame, at: float, title: str, subtitle: str) -> alt.LayerChart:
+    """Money per useful GPU-hour: `interruptions_per_1000_gpu_hours`, `basis`, `cost_per_gpu_hour`; a rule at `at`."""
+    rate = "interruptions_per_1000_gpu_hours"
+    across = alt.X(f"{rate}:Q", title="interruptions per 1,000 GPU-hours")
     drawn = alt.Chart(lines).mark_line().encode(
         x=across,
-        y=alt.Y("cost_per_gpu_hour:Q", title=None, axis=alt.Axis(format=",.2f")),
-        color=alt.Color("basis:N", title=None, scale=alt.Scale(range=PALETTE), legend=alt.Legend(orient="top")),
-        tooltip=["basis:N", alt.Tooltip(f"{x}:Q", format=form), alt.Tooltip("cost_per_gpu_hour:Q", format=",.2f")],
+        y=alt.Y("cost_per_gpu_hour:Q", title="per useful GPU-hour", axis=alt.Axis(format=",.2f")),
+        color=alt.Color("basis:N", title=None, legend=alt.Legend(orient="top"),
+                        scale=alt.Scale(domain=["on-demand", "spot"], range=[PALETTE[5], PALETTE[1]])),
+        tooltip=[alt.Tooltip("basis:N"), alt.Tooltip(f"{rate}:Q", format=",.2f"),
+                 alt.Tooltip("cost_per_gpu_hour:Q", format=",.2f")],
     )  # fmt: skip
-    here = alt.Chart(pd.DataFrame({x: [at]})).mark_rule(color=GREY, strokeDash=[5, 3]).encode(x=across)
+    here = alt.Chart(pd.DataFrame({rate: [at]})).mark_rule(color=GREY, strokeDash=[5, 3]).encode(x=across)
     return titled(drawn + here, title, subtitle, 240)
 
 
@@ -83,11 +88,12 @@ def modes(medians: pd.DataFrame, runs: pd.DataFrame, title: str, subtitle: str) 
     y = alt.Y("mode:N", sort=list(medians["mode"]), title=None, axis=alt.Axis(labelLimit=260))
     bars = alt.Chart(medians).mark_bar(color=LIGHT).encode(
         y=y, x=alt.X("seconds:Q", title="seconds"),
-        tooltip=["mode:N", alt.Tooltip("seconds:Q", format=",.2f")],
+        tooltip=[alt.Tooltip("mode:N"), alt.Tooltip("seconds:Q", format=",.2f")],
     )  # fmt: skip
     dots = alt.Chart(runs).mark_point(color=BLUE, size=50, filled=True).encode(
-        y=y, x="seconds_to_target:Q", tooltip=["mode:N", "seed:O", alt.Tooltip("seconds_to_target:Q", format=",.2f")]
-    )
+        y=y, x="seconds_to_target:Q",
+        tooltip=[alt.Tooltip("mode:N"), alt.Tooltip("seed:O"), alt.Tooltip("seconds_to_target:Q", format=",.2f")],
+    )  # fmt: skip
     return titled(bars + dots, title, subtitle, 34 * max(len(medians), 2))
 
 

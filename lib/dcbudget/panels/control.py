@@ -98,7 +98,9 @@ class OwnershipTab:
         self.life = number_slider("Life, years", known["server_life_years"].value, 1, 10, 0.5, ",.1f")
         self.watts = number_slider("Power, W per GPU", known["gpu_watts"].value, 50, 2500, 10, ",.0f")
         self.pue = number_slider("PUE", known["pue"].value, 1, 3, 0.01)
-        self.price_per_kwh = number_slider("Power, money per kWh", known["power_price_per_kwh"].value, 0, 1, 0.005, ",.3f")
+        self.price_per_kwh = number_slider(
+            "Power, money per kWh", known["power_price_per_kwh"].value, 0, 1, 0.005, ",.3f"
+        )
         self.view = View()
         measured = {
             "allocation_rate": self.utilisation, "server_life_years": self.life, "gpu_watts": self.watts,

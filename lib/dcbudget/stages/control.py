@@ -366,7 +366,9 @@ class Control:
         from dcbudget.charts import control
 
         best = purchase.found
-        shown = best.curve[best.curve["quantity"] <= 2 * max(best.quantity, purchase.committed_now, purchase.demand_now)]
+        shown = best.curve[
+            best.curve["quantity"] <= 2 * max(best.quantity, purchase.committed_now, purchase.demand_now)
+        ]
         marks = pd.DataFrame(
             {"quantity": [best.quantity, purchase.committed_now], "what": ["cheapest", "now"]}
         )  # fmt: skip
@@ -417,12 +419,18 @@ class Control:
             more = "more" if change["change"] > 0 else "fewer"
             title = f"Commit to {abs(change['change']):,.0f} {more} {change['gpu_model']}"
             poor = " and ".join(frame.loc[frame["used"] < POORLY_USED, "gpu_model"])
-            title += f"; first bring the commitments to {poor} to where the demand is, they are hardly used" if poor else ""
-        return Table(frame, names, f"{title}, demand growing by {self._rate(self.growth)} a year ({self.basis})", formats)
+            title += (
+                f"; first bring the commitments to {poor} to where the demand is, they are hardly used" if poor else ""
+            )
+        return Table(
+            frame, names, f"{title}, demand growing by {self._rate(self.growth)} a year ({self.basis})", formats
+        )
 
     def _buy_finding(self, purchase: Purchase) -> str:
         saved = self._money(purchase.found.expected_saving)
-        return f"{purchase.found.quantity:,.0f} committed {purchase.gpu_model} are cheapest, {saved} below on demand alone"
+        return (
+            f"{purchase.found.quantity:,.0f} committed {purchase.gpu_model} are cheapest, {saved} below on demand alone"
+        )
 
     def _mart(self, name: str) -> pd.DataFrame:
         return warehouse.mart(name, self.db, month=self.month.date())

@@ -11,7 +11,7 @@ from dcbudget.errors import DcbudgetError, OutOfRange
 from dcbudget.models import cost, performance, strategies
 from dcbudget.models.cost import Owned
 from dcbudget.models.currency import convert
-from dcbudget.stages.calibration import Calibration
+from dcbudget.stages.control import Control
 from dcbudget.stages.period import in_range, whole_in_range
 from dcbudget.tables import CENTS, COUNT, HOURS, MONEY, RATE, SIGNED_RATE, Headline, Table
 
@@ -36,13 +36,14 @@ class Comparison:
     Attributes
     ----------
     points : those that fit, with hours, GPU-hours, cost and whether they are on the time-cost frontier.
-    scaled : the measured frontier, moved to where data parallelism has its smallest size.
+    lines : the frontier, and a measured one moved to where data parallelism has its smallest size: `what`, `gpus`,
+        `hours`, `cost`.
     advice : how to split the largest cluster, with the reason.
     accelerator, price_kind : what was priced; price [money per GPU-hour].
     """
 
     points: pd.DataFrame
-    scaled: pd.DataFrame
+    lines: pd.DataFrame
     advice: str
     accelerator: str
     price_kind: str
@@ -96,9 +97,7 @@ class Strategies:
 
     Parameters
     ----------
-    month : "YYYY-MM" up to which rates are measured, "" for the latest with charges.
-    database : file, "" for the default one.
-    currency : the currency of every amount, "" for the only one there is.
+    control : the month up to which rates are measured, its database and its currency.
     model_parameters, tokens : of the training run.
     accelerator : a GPU model, "" for the one that most money is paid for.
     gpus : the largest cluster that is compared.
@@ -110,14 +109,12 @@ class Strategies:
 
     Raises
     ------
-    DcbudgetError : no database, no such month, a value out of range, several currencies without a rate.
+    OutOfRange : a value out of its range.
     """
 
     def __init__(
         self,
-        month: str = "",
-        database: str = "",
-        currency: str = "",
+        control: Control,
         model_parameters: float = 7e9,
         tokens: float = 140e9,
         accelerator: str = "",
@@ -128,9 +125,8 @@ class Strategies:
         price_kind: str = "on-demand",
         server_price: float = 1.0,
     ):
-        self.db = database or None
-        self.known = Calibration(month, database, currency)
-        self.currency, self.month = self.known.currency, self.known.month
+        self.db, self.known = control.db, control.known
+        self.currency, self.month, self.basis = control.currency, control.month, control.basis
         self.model_parameters = in_range("model_parameters", model_parameters, 1e6, 1e14)
         self.tokens = in_range("tokens", tokens, 1e6, 1e15)
         self.accelerator = accelerator or next(iter(self.known.gpu_models), "H100")
@@ -140,7 +136,6 @@ class Strategies:
         self.network_gb_per_second = in_range("network_gb_per_second", network_gb_per_second, 0.1, 10_000)
         self.price_kind = price_kind
         self.server_price = in_range("server_price", server_price, 0, 1e6)
-        self.basis = f"effective cost, {self.currency}{self.known.reading.rates_remark}"
 
     # What is read.
 
@@ -297,9 +292,11 @@ class Strategies:
         )  # fmt: skip
         points = strategies.priced(rows, price, self.interruptions if kind == "spot" else 0.0)
         measured = self.measured_scaling[self.measured_scaling["job"] == MEASURED_JOB]
-        advice = performance.recommend_parallelism(model, cluster, **run, kernel_efficiency=efficiency).reason
         parallel = points[points["strategy"] == "data parallel"]
-        return Comparison(points, strategies.scaled(parallel, measured), advice, accelerator, kind, price)
+        scaled = strategies.scaled(parallel, measured).assign(what=f"scaled as measured: {MEASURED_JOB}")
+        front = points.loc[points["pareto"], ["gpus", "hours", "cost"]].assign(what="frontier")
+        advice = performance.recommend_parallelism(model, cluster, **run, kernel_efficiency=efficiency).reason
+        return Comparison(points, pd.concat([front, scaled]), advice, accelerator, kind, price)
 
     @property
     def interruptions_per_1000(self) -> float:
@@ -330,9 +327,9 @@ class Strategies:
 
         subtitle = (
             f"hours against money by strategy and number of GPUs, {compared.price_kind} price of {compared.accelerator},"
-            f" {self.currency}; dashed: scaling as measured for {MEASURED_JOB}"
+            f" {self.currency}; filled: on the frontier"
         )
-        return control.frontier(compared.points, compared.scaled, self._comparison_finding(compared), subtitle)
+        return control.frontier(compared.points, compared.lines, self._comparison_finding(compared), subtitle)
 
     def comparison_table(self, compared: Comparison) -> Table:
         """The strategies on the frontier, and the best of each that is not."""
@@ -400,7 +397,11 @@ class Strategies:
             "on-demand": np.full_like(rates, on_demand),
         }  # fmt: skip
         curve = pd.DataFrame(
-            [(1000 * rate, basis, money) for basis, line in lines.items() for rate, money in zip(rates, line, strict=True)],
+            [
+                (1000 * rate, basis, money)
+                for basis, line in lines.items()
+                for rate, money in zip(rates, line, strict=True)
+            ],
             columns=["interruptions_per_1000_gpu_hours", "basis", "cost_per_gpu_hour"],
         )
         curve = curve[curve["cost_per_gpu_hour"] <= 3 * on_demand]
@@ -428,8 +429,8 @@ class Strategies:
         from dcbudget.charts import control
 
         subtitle = f"{self.currency} per useful GPU-hour of {spot.gpu_model} by interruptions, effective cost"
-        return control.curves(spot.curve, "interruptions_per_1000_gpu_hours", 1000 * spot.interruptions_per_gpu_hour,
-                              self._spot_finding(spot), subtitle, "~g")  # fmt: skip
+        here = 1000 * spot.interruptions_per_gpu_hour
+        return control.spot_cost(spot.curve, here, self._spot_finding(spot), subtitle)
 
     def spot_table(self, gpus: tuple[int, ...] = (8, 64, 512), minutes: tuple[float, ...] = (1, 5, 20)) -> Table:
         """What a useful GPU-hour costs on spot by size of the job and length of a checkpoint."""
@@ -498,7 +499,9 @@ class Strategies:
         name = f"purchase_price:{accelerator}"
         if name not in published.index:
             raise DcbudgetError(f"no purchase price of {accelerator} is known; load a fleet that has it, or give one")
-        frame = convert(published.loc[[name]].assign(month=self.month), self.known.reading.rates, self.currency, ["value"])
+        frame = convert(
+            published.loc[[name]].assign(month=self.month), self.known.reading.rates, self.currency, ["value"]
+        )
         return float(frame["value"].iloc[0])
 
     def own_or_rent(
@@ -533,13 +536,13 @@ class Strategies:
 
     def ownership_chart(self, ownership: Ownership):
         """Money per used GPU-hour by utilisation; an Altair chart, for a panel to show."""
-        from dcbudget.charts import control
+        from dcbudget.charts import cost as drawn
 
-        curve = ownership.curves.curve
-        curve = curve[curve["cost_per_gpu_hour"] <= 4 * ownership.rental_price]
-        subtitle = f"{self.currency} per used GPU-hour of {ownership.gpu_model} by share of hours in use, effective cost"
-        return control.curves(curve, "utilisation", ownership.utilisation, self._ownership_finding(ownership), subtitle,
-                              ".0%")  # fmt: skip
+        subtitle = (
+            f"{self.currency} per used GPU-hour of {ownership.gpu_model} by share of hours in use, effective cost"
+        )
+        curves = ownership.curves
+        return drawn.break_even(curves.curve, curves.points, self._ownership_finding(ownership), subtitle)
 
     def ownership_table(self) -> Table:
         """Break-even utilisation of every model whose purchase and rental prices are known."""
@@ -618,11 +621,8 @@ class Strategies:
         quickest, balanced, cheapest = compared.choices
         if quickest.equals(cheapest):
             return f"Both cheapest and quickest: {self._named(cheapest)}"
-        return (
-            f"{self._time(balanced['hours'])} by {self._named(balanced)} for"
-            f" {balanced['cost'] / cheapest['cost'] - 1:+.0%} on the cheapest; {self._time(quickest['hours'])} by"
-            f" {self._named(quickest)} for {quickest['cost'] / cheapest['cost'] - 1:+.0%}"
-        )
+        finding = self._at(balanced, cheapest)
+        return f"{finding}; {self._at(quickest, cheapest)}" if quickest["gpus"] != balanced["gpus"] else finding
 
     def _spot_finding(self, spot: Spot) -> str:
         saving = 1 - spot.cost_per_gpu_hour / spot.on_demand_price
@@ -638,15 +638,22 @@ class Strategies:
     def _measured_finding(self) -> str:
         reached = self.modes.dropna(subset="seconds")
         if reached.empty:
-            return "No measured run reached its target" if len(self.modes) else "Nothing was measured (dcbudget measure)"
+            return (
+                "No measured run reached its target" if len(self.modes) else "Nothing was measured (dcbudget measure)"
+            )
         quickest, cheapest = reached.iloc[0], reached.loc[reached["cost"].idxmin()]
         if quickest["mode"] == cheapest["mode"]:
             return f"Measured: {quickest['mode']} is both quickest and cheapest"
         return f"Measured: {quickest['mode']} is quickest, {cheapest['mode']} cheapest"
 
+    def _at(self, point: pd.Series, cheapest: pd.Series) -> str:
+        more = f"{point['cost'] / cheapest['cost'] - 1:+.0%}"
+        return f"{self._time(point['hours'])} with {self._named(point)} for {more}"
+
     @staticmethod
     def _named(row: pd.Series) -> str:
-        return f"{row['strategy']} on {row['gpus']:,.0f} GPU{'s' if row['gpus'] != 1 else ''}"
+        strategy = row["strategy"].partition(" (")[0]
+        return f"{strategy} on {row['gpus']:,.0f} GPU{'s' if row['gpus'] != 1 else ''}"
 
     def _money(self, amount: float) -> str:
         return f"{MONEY.format(amount)} {self.currency}"
