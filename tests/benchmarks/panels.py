@@ -1,4 +1,4 @@
-"""Measures what a moved slider costs: every control of every panel, on the sample, in the process and without a browser.
+"""Measures what a moved slider costs: every control of every panel, on the sample, without a browser.
 
 A change is measured from the control's new value to the chart, headline and table that are shown; beside it stands the
 least that a change can cost, a slider that redraws one point and one row. A missed target is printed, not an error.

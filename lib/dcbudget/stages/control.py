@@ -97,8 +97,7 @@ class Control:
     def people(self) -> pd.DataFrame:
         """GPU-hours and money of the month by project, user group and bucket."""
         frame = self.reading.groups(self.reading.convert(self._mart("people_monthly"), ["effective_cost"]))
-        nobody = frame["bucket"].map(lambda bucket: UNALLOCATED if bucket == "unmatched" else IDLE)
-        frame["project"] = frame["project"].fillna(nobody).replace(self.reading.names)
+        frame["project"] = frame["project"].replace(self.reading.names)
         keys = ["project", "user_group", "bucket"]
         return frame.groupby(keys, dropna=False, as_index=False)[["gpu_hours", "effective_cost"]].sum()
 
@@ -315,8 +314,8 @@ class Control:
         found = commitments.commitments_to_buy(paths, on_demand, committed, hours_per_period=24)
         last = history[history["day"] >= self.month]
         now, used, demand = (float(last[name].mean()) for name in ("committed", "used", "demand"))
-        return Purchase(found, gpu_model, now, used / now if now else float("nan"), demand, growth, on_demand, committed,
-                        months)  # fmt: skip
+        used_now = used / now if now else float("nan")
+        return Purchase(found, gpu_model, now, used_now, demand, growth, on_demand, committed, months)
 
     @property
     def growth(self) -> float:
@@ -411,7 +410,8 @@ class Control:
                  "ratio": "Critical ratio", "saving": "Expected saving in 12 months",
                  "utilisation": "Commitment utilisation", "coverage": "Coverage"}  # fmt: skip
         formats = {"demand": HOURS, "now": HOURS, "used": RATE, "best": COUNT, "change": SIGNED, "on_demand": CENTS,
-                   "committed": CENTS, "ratio": RATE, "saving": MONEY, "utilisation": RATE, "coverage": RATE}  # fmt: skip
+                   "committed": CENTS, "ratio": RATE, "saving": MONEY, "utilisation": RATE,
+                   "coverage": RATE}  # fmt: skip
         frame = pd.DataFrame(rows, columns=list(names))
         change = frame.loc[frame["change"].abs().idxmax()] if len(frame) else None
         title = "No GPUs are rented that a commitment could cover"

@@ -99,11 +99,9 @@ class Reading:
 
     def groups(self, frame: pd.DataFrame) -> pd.DataFrame:
         """A frame of `project` and `user_group` whose small groups, and those of small projects, are under one name."""
-        project = frame["project"].fillna("Unallocated")
-        small = pd.Series(
-            [pair in self.merged_groups for pair in zip(project, frame["user_group"], strict=True)], frame.index, bool
-        )
-        small |= project.isin(self.merged) & frame["user_group"].notna()
+        pairs = zip(frame["project"], frame["user_group"], strict=True)
+        small = pd.Series([pair in self.merged_groups for pair in pairs], frame.index, bool)
+        small |= frame["project"].isin(self.merged) & frame["user_group"].notna()
         return frame.assign(user_group=frame["user_group"].mask(small, MERGED))
 
     def mart(self, name: str, amounts: list[str], **where) -> pd.DataFrame:

@@ -51,7 +51,7 @@ class Comparison:
 
     @property
     def choices(self) -> tuple[pd.Series, pd.Series, pd.Series]:
-        """Of the frontier the quickest point, the quickest that costs little more than the cheapest, and the cheapest."""
+        """Of the frontier the quickest point, the quickest that costs little more than the cheapest, the cheapest."""
         front = self.points[self.points["pareto"]]
         cheapest = front.iloc[-1]
         return front.iloc[0], front[front["cost"] <= (1 + NEARLY) * cheapest["cost"]].iloc[0], cheapest
@@ -264,7 +264,7 @@ class Strategies:
         price_kind: str | None = None,
         mfu: float | None = None,
     ) -> Comparison:
-        """Time and money of a training run by strategy and size of cluster; the parameters' values where none are given.
+        """Time and money of a training run by strategy and size of cluster; what is not given is as at the start.
 
         Raises
         ------
@@ -276,10 +276,9 @@ class Strategies:
         card, kind = self.card(accelerator), price_kind or self.price_kind
         price = self.price(accelerator, kind)
         model = performance.Transformer.of_size(size)
-        cluster = performance.Cluster(
-            card, most, self.gpus_per_node if gpus_per_node is None else gpus_per_node,
-            network_gb_per_second=self.network_gb_per_second if network_gb_per_second is None else network_gb_per_second,
-        )  # fmt: skip
+        network = self.network_gb_per_second if network_gb_per_second is None else network_gb_per_second
+        per_node = self.gpus_per_node if gpus_per_node is None else gpus_per_node
+        cluster = performance.Cluster(card, most, per_node, network_gb_per_second=network)
         run = {
             "tokens": self.tokens if tokens is None else tokens,
             "batch": (self.batch if batch is None else batch) or model.usual_batch,
@@ -326,7 +325,7 @@ class Strategies:
         from dcbudget.charts import control
 
         subtitle = (
-            f"hours against money by strategy and number of GPUs, {compared.price_kind} price of {compared.accelerator},"
+            f"hours against money by strategy and GPUs, {compared.price_kind} price of {compared.accelerator},"
             f" {self.currency}; filled: on the frontier"
         )
         return control.frontier(compared.points, compared.lines, self._comparison_finding(compared), subtitle)
@@ -348,7 +347,8 @@ class Strategies:
     def measured_frontier(self) -> Table:
         """Measured time-cost frontiers beside the law t(n) = a/n + b that all sizes but the largest give."""
         frame = strategies.measured_law(self.measured_scaling)
-        names = {"job": "Job", "gpu_model": "GPU", "gpus": "GPUs", "minutes": "Minutes", "gpu_hours": "GPU-hours", "speed": "Speed",
+        names = {"job": "Job", "gpu_model": "GPU", "gpus": "GPUs", "minutes": "Minutes", "gpu_hours": "GPU-hours",
+                 "speed": "Speed",
                  "price": "GPU-hours against the smallest", "law": "Law, minutes", "off": "Law against measured",
                  "beyond": "Times the largest fitted size"}  # fmt: skip
         formats = {"gpus": COUNT, "minutes": CENTS, "gpu_hours": CENTS, "speed": "{:,.1f} x", "price": "{:,.2f} x",
@@ -455,10 +455,11 @@ class Strategies:
             last = worst[list(costs)[-1]]
             word = "below" if last < worst["on_demand"] else "above"
             title = (
-                f"On {worst['gpus']:,} GPUs with checkpoints of {minutes[-1]:g} minutes a useful {worst['gpu_model']}-hour"
-                f" on spot costs {abs(1 - last / worst['on_demand']):.0%} {word} on demand"
+                f"On {worst['gpus']:,} GPUs with checkpoints of {minutes[-1]:g} minutes a useful hour of"
+                f" {worst['gpu_model']} on spot costs {abs(1 - last / worst['on_demand']):.0%} {word} on demand"
             )
-        remark = f"{self.currency} per useful GPU-hour, effective cost, {1000 * self.interruptions:.2g} interruptions per 1,000 GPU-hours"
+        often = f"{self.interruptions_per_1000:.2g} interruptions per 1,000 GPU-hours"
+        remark = f"{self.currency} per useful GPU-hour, effective cost, {often}"
         return Table(frame, names, f"{title} ({remark})", formats)
 
     # Owning against renting.

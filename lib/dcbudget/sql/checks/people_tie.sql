@@ -1,11 +1,13 @@
 -- GPU-hours and money of a project's user groups sum to the ledger's, by month, project and bucket.
 with shown as (
-    select month, project, bucket, currency, sum(gpu_hours) as gpu_hours, sum(effective_cost) as effective
+    select month, nullif(nullif(project, 'Idle capacity'), 'Unallocated') as project, bucket, currency,
+        sum(gpu_hours) as gpu_hours, sum(effective_cost) as effective
     from people_monthly
     group by all
 ),
 ledger as (
-    select month, project, bucket, currency, sum(gpu_hours) as gpu_hours, sum(effective_cost) as effective
+    select month, nullif(nullif(project, 'Idle capacity'), 'Unallocated') as project, bucket, currency,
+        sum(gpu_hours) as gpu_hours, sum(effective_cost) as effective
     from gpu_ledger_monthly
     group by all
 )

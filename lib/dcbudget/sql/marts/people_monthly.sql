@@ -2,7 +2,8 @@
 -- key: month, project, user_group, bucket, currency
 -- source: gpu_ledger_monthly, job_days. A user group is the account that jobs run under (a Slurm account, a namespace).
 -- What a project's jobs held goes to its groups by the GPU-hours that they held in the pool and bucket; what no job log
--- tells of, or a project pays for and another's jobs held, has no group. Hours are cut to millionths and money to cents
+-- tells of, or a project pays for and another's jobs held, has no group. Idle capacity and Unallocated are as in
+-- showback_monthly. Hours are cut to millionths and money to cents
 -- cumulatively, so that the rows of a project and month sum to the ledger's exactly.
 with held as (
     select
@@ -31,13 +32,18 @@ bounds as (
 ),
 lines as (
     select month, cluster, gpu_model, project, bucket, currency,
+        case
+            when project is not null then project
+            when bucket in ('down', 'unallocated', 'reserved but unused') and cluster is not null then 'Idle capacity'
+            else 'Unallocated'
+        end as shown_as,
         sum(gpu_hours) as gpu_hours, sum(effective_cost) as effective_cost
     from gpu_ledger_monthly
     group by all
 ),
 parts as (
     select
-        lines.month, lines.project, user_group, lines.bucket, lines.currency,
+        lines.month, shown_as as project, user_group, lines.bucket, lines.currency,
         case when share_upto is null then gpu_hours
             else (round(gpu_hours::double * share_upto, 6) - round(gpu_hours::double * share_from, 6))::decimal(24, 6)
         end as gpu_hours,

@@ -1,0 +1,295 @@
+"""What 3_control tells: small databases by hand, the sample against its own bill, and errors as sentences."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dcbudget import warehouse
+from dcbudget.errors import DcbudgetError, MixedCurrencies, OutOfRange
+from dcbudget.ingest.load import load
+from dcbudget.models import cost
+from dcbudget.stages.control import Control
+from dcbudget.stages.strategies import Strategies
+from dcbudget.tables import Headline, Table
+from tiny import charge, egress, job, make, make_world, shown, write
+
+
+@pytest.fixture(autouse=True)
+def charts_as_svg(monkeypatch):
+    monkeypatch.setenv("DCBUDGET_CHARTS", "svg")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return str(make_world(tmp_path_factory.mktemp("world")))
+
+
+@pytest.fixture(scope="module")
+def may(world):
+    return Control("2026-05", world, least_group=1)
+
+
+@pytest.fixture(scope="module")
+def june(sample_db):
+    return Control("2026-06", str(sample_db))
+
+
+@pytest.fixture(scope="module")
+def ways(june):
+    return Strategies(june)
+
+
+# By hand.
+
+
+def test_showback_and_chargeback(may):
+    """Idle is 1,184.35: to alpha 100 of its and beta's 232 (10 hours at 10, 12 at 10 and a node of 12)."""
+    table = may.showback()
+    assert shown(table.frame, "project", "showback", "idle_share", "chargeback") == [
+        ("beta", 132.0, 673.85, 805.85),
+        ("alpha", 100.0, 510.5, 610.5),
+        ("Unallocated", 95.65, 0.0, 95.65),
+        ("Idle capacity", 1184.35, -1184.35, 0.0),
+    ]
+    assert "beta is charged most: 806 USD" in table.title and "effective cost, USD" in table.title
+
+
+def test_showback_without_sharing(world):
+    frame = Control("2026-05", world, share_idle="none", least_group=1).showback().frame
+    assert (frame["idle_share"] == 0).all() and frame["chargeback"].sum() == pytest.approx(1512)
+
+
+def test_groups_and_their_failures(may):
+    frame = may.groups().frame.set_index("user_group")
+    assert frame.loc["c-x", "failed_share"] == 1 and frame.loc["a-x", "failed_share"] == 0
+    assert frame.loc["a-x", "useful"] == 10 and frame.loc["a-x", "chargeback"] == pytest.approx(610.5)
+    assert "c-x of Unallocated lost most to failures: 100%" in may.groups().title
+
+
+def test_losses_by_hand(may):
+    """Alpha's 10 hours were half used: 50 of its 100."""
+    frame = may.losses_table().frame.set_index("project")
+    assert frame.loc["alpha", ["useful", "held above use", "lost"]].tolist() == [50, 50, 50]
+    assert frame.loc["Unallocated", "failed or restarted"] == pytest.approx(95.65)
+    assert may.losses["effective_cost"].sum() == pytest.approx(1512)
+
+
+def test_small_groups_of_a_project_stand_together(tmp_path):
+    """Alpha has a group of two users and two of one; at two at least, the two small ones stand together."""
+    users = ["u1", "u2", "u3", "u4"]
+    accounts = ["a-large", "a-large", "a-one", "a-two"]
+    jobs = [job(n, account, "east", "h100", 1, "2026-05-02T00:00:00", "2026-05-02T00:00:00", "2026-05-02T10:00:00",
+                user=user) for n, (user, account) in enumerate(zip(users, accounts, strict=True), 1)]  # fmt: skip
+    bill = [charge("nodes", "100", gpus=("H100", 4, 10), tags='{"cluster":"east"}')]
+    db = str(make(tmp_path, charges=bill, jobs=jobs))
+    found = Control("", db, least_group=2).groups().frame.set_index("user_group")["useful"]
+    assert found.to_dict() == {"a-large": 20, "Small groups": 20}
+    assert set(Control("", db, least_group=1).groups().frame["user_group"]) == {"a-large", "a-one", "a-two"}
+    # a project of too few people is one line, whatever its groups
+    assert set(Control("", db, least_group=5).groups().frame["user_group"]) == {"Small groups"}
+    for table in (Control("", db, least_group=5).groups(), Control("", db, least_group=2).groups()):
+        assert not set(users) & set(repr(table).split())
+
+
+def test_month_without_gpus(tmp_path):
+    control = Control("", str(make(tmp_path, charges=[egress("2026-05", "1")])))
+    assert control.showback().frame.empty and control.groups().frame.empty and control.buys().frame.empty
+    assert "No GPUs are rented" in control.buys().title
+    assert isinstance(control.headline(), Headline) and isinstance(control.ways_of_paying(), Table)
+    with pytest.raises(OutOfRange, match="gpu_model must be one that is rented, of none"):
+        control.buy()
+
+
+PRICES = [
+    {"provider": "Cloud", "region": "x", "sku": "h100-8x", "gpu_model": "H100", "gpus": "8", "pricing_category": kind,
+     "unit": "Hours", "unit_price": price, "currency": "USD", "effective_from": "2026-01-01"}
+    for kind, price in (("Standard", "32"), ("Committed", "16"), ("Dynamic", "12"))
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def steady(tmp_path_factory):
+    """8 H100 on demand day and night for three months, at 4 an hour."""
+    folder = tmp_path_factory.mktemp("steady")
+    bill = [charge(f"node {month}", str(hours * 8 * 4), gpus=("H100", 8, hours), start=f"2026-0{month}-01",
+                   end=f"2026-0{month + 1}-01", PricingCategory="Standard")
+            for month, hours in ((3, 744), (4, 720), (5, 744))]  # fmt: skip
+    db = make(folder, charges=bill)
+    load([write(folder / "prices.csv", PRICES)], db)
+    return Control("2026-05", str(db))
+
+
+def test_steady_demand_is_committed_to_whole(steady):
+    """8 GPUs without a doubt: 8 commitments at half the price save half of 8 GPUs x 365 days x 24 h x 4."""
+    found = steady.buy(growth=0.0)
+    assert (found.gpu_model, found.found.quantity, found.committed_now) == ("H100", 8, 0)
+    assert found.found.expected_saving == pytest.approx(8 * 365 * 24 * 2)
+    assert found.found.utilisation == pytest.approx(1)
+    assert "8 committed H100 are cheapest" in steady.buy_chart(found).to_dict()["title"]["text"]
+
+
+def test_no_discount_is_no_commitment_and_growth_is_more(steady):
+    assert steady.buy(growth=0.0, commitment_discount=0.0).found.quantity == 0
+    assert steady.buy(growth=1.0).found.quantity > steady.buy(growth=0.0).found.quantity
+
+
+def test_same_seed_same_answer(steady):
+    one = steady.buy(growth=0.3).found.curve
+    steady.buy(growth=0.1)
+    pd.testing.assert_frame_equal(one, steady.buy(growth=0.3).found.curve)
+
+
+# On the sample.
+
+
+def test_sample_chargeback_is_the_ledger_to_the_cent(june, sample_db):
+    total = warehouse.query("select sum(effective_cost)::double as cost from gpu_ledger_monthly"
+                            " where month = '2026-06-01'", sample_db)["cost"].iloc[0]  # fmt: skip
+    for column in ("showback", "chargeback"):
+        assert june.charged[column].sum() == pytest.approx(total, abs=0.005)
+    assert june.losses["effective_cost"].sum() == pytest.approx(total, abs=0.005)
+    assert june.charged.set_index("project")["chargeback"]["Idle capacity"] == pytest.approx(0, abs=0.005)
+
+
+def test_sample_savings_are_the_bill_of_the_month(june, sample_db):
+    """All that providers billed for use but taxes and support, once more from the charges."""
+    bill = warehouse.query(
+        "select sum(EffectiveCost)::double as cost from charges where ProviderName <> 'Owned'"
+        " and ChargeCategory = 'Usage' and ServiceName not ilike '%support%'"
+        " and BillingPeriodStart = timestamp '2026-06-01'", sample_db)["cost"].iloc[0]  # fmt: skip
+    assert june.ways_of_paying().frame["effective_cost"].sum() == pytest.approx(bill, abs=0.01)
+
+
+def test_sample_commitments_cover_less_than_is_cheapest(june):
+    """The H100 are bought on demand around the clock beyond their commitments, as the sample has planted."""
+    frame = june.buys().frame.set_index("gpu_model")
+    assert frame.loc["H100", "best"] > frame.loc["H100", "now"] > 0
+    assert frame.loc["A100", "used"] < 0.5 and "A100" in june.buys().title
+
+
+def test_every_table_names_its_basis_and_every_chart_draws(june, ways):
+    tables = [june.showback(), june.groups(), june.losses_table(), june.ways_of_paying(), june.buys(),
+              ways.spot_table(), ways.ownership_table(), ways.comparison_table(ways.compare())]  # fmt: skip
+    for table in tables:
+        assert "USD" in table.title and len(table.frame) and "<table" in table._repr_html_()
+    for drawn in (june.losses_chart(), june.rates_chart()):
+        assert "<svg" in drawn._repr_mimebundle_()["image/svg+xml"]
+
+
+# Strategies.
+
+
+def test_strategies_are_priced_at_what_is_paid(ways, june):
+    compared = ways.compare(mfu=0.4)
+    price = june.known.price("H100", "on-demand").value
+    assert compared.accelerator == "H100" and compared.price == price
+    ratio = compared.points["cost"] / compared.points["gpu_hours"]
+    assert ratio.to_numpy() == pytest.approx(price)
+    assert compared.points["pareto"].any() and compared.advice
+    quickest, nearly, cheapest = compared.choices
+    assert quickest["hours"] <= nearly["hours"] <= cheapest["hours"]
+    assert nearly["cost"] <= 1.1 * cheapest["cost"]
+
+
+def test_lower_mfu_takes_longer_and_smaller_models_less(ways):
+    best = [ways.compare(mfu=mfu).choices[2]["hours"] for mfu in (0.2, 0.4)]
+    assert best[0] == pytest.approx(2 * best[1], rel=0.1)
+    assert ways.compare(model_parameters=1e9, mfu=0.4).choices[0]["hours"] < ways.compare(mfu=0.4).choices[0]["hours"]
+
+
+def test_slow_network_costs_large_clusters(ways):
+    fast, slow = (ways.compare(mfu=0.4, network_gb_per_second=gb).choices[0] for gb in (400.0, 5.0))
+    assert slow["hours"] > fast["hours"]
+
+
+@pytest.mark.parametrize(
+    "asked, sentence",
+    [
+        ({"accelerator": "H1000"}, "accelerator must be one of .*H100.*, not 'H1000'"),
+        ({"accelerator": "MI355X"}, "no price of MI355X, on-demand, is known"),
+        ({"gpus": 0}, "gpus must lie between 1 and 65536, not 0"),
+        ({"model_parameters": 5e12, "gpus": 8}, "parameters do not fit"),
+        ({"model_parameters": -1.0}, "parameters must be above 0"),
+        ({"mfu": 1.2}, "mfu must be"),
+        ({"mfu": float("nan")}, "mfu must be"),
+        ({"network_gb_per_second": 0.0}, "network_gb_per_second must be above 0"),
+        ({"price_kind": "free"}, "a kind of price is one of"),
+    ],
+)
+def test_bad_values_of_a_comparison_are_sentences(ways, asked, sentence):
+    with pytest.raises(DcbudgetError, match=sentence):
+        ways.compare(**asked)
+
+
+def test_bad_parameters_are_sentences(june):
+    for name, value in (("gpus", 0), ("server_price", -1.0), ("tokens", 0.0), ("model_parameters", float("inf"))):
+        with pytest.raises(OutOfRange, match=name):
+            Strategies(june, **{name: value})
+
+
+def test_spot_is_its_price_and_what_is_repeated(ways, june):
+    found = ways.spot("A100", 8, 2.0, 5, 10)
+    price = june.known.price("A100", "spot").value
+    assert found.cost_per_gpu_hour == pytest.approx(cost.spot_cost(1, price, 0.002, gpus=8, checkpoint_seconds=300,
+                                                                   restart_seconds=600))  # fmt: skip
+    assert ways.spot("A100", 8, 0.0).cost_per_gpu_hour == pytest.approx(price)
+    # at its own limit spot costs what on demand does
+    limit = ways.spot("A100", 8, 1000 * found.worth_up_to, 5, 10)
+    assert limit.cost_per_gpu_hour == pytest.approx(found.on_demand_price, rel=1e-6)
+
+
+def test_spot_refuses_what_cannot_be(ways):
+    for name, value in (("interruptions_per_1000_gpu_hours", -1.0), ("checkpoint_minutes", float("nan")), ("gpus", 0)):
+        with pytest.raises(OutOfRange, match=name):
+            ways.spot("A100", **{name: value})
+
+
+def test_owning_and_renting_cost_the_same_where_they_break_even(ways):
+    owned = ways.owned("H100")
+    found = ways.own_or_rent(owned, "H100", 0.5)
+    assert 0 < found.break_even < 1
+    assert cost.owned_cost_per_gpu_hour(owned, found.break_even) == pytest.approx(found.rental_price)
+    assert ways.own_or_rent(owned, "H100", 1.0).owned_cost < found.owned_cost
+
+
+def test_fleet_tells_purchase_prices_and_published_ones_stand_in(ways, sample_db):
+    """As the ledger of the sample has them: the purchase and the interconnect of the last batch, by its GPUs."""
+    fleet = warehouse.query(
+        "select (purchase_price + coalesce(interconnect_price, 0)) / gpus_per_unit as price from fleet"
+        " where gpu_model = 'H100' order by in_service_date desc",
+        sample_db,
+    )
+    assert ways.purchase_price("H100") == pytest.approx(float(fleet["price"].iloc[0]))
+    assert ways.purchase_price("V100") == 18625
+    with pytest.raises(DcbudgetError, match="no purchase price of L40S is known"):
+        ways.purchase_price("L40S")
+
+
+def test_article_claims_what_it_does_not_save(ways):
+    """R8: 100, 50 and 50 million printed, 100 million each by the formula, 10,000 at a rental of 1."""
+    table = ways.article()
+    rows = {row[0]: row[2:] for row in table.cells()}
+    assert rows["As printed"] == ["100,000,000", "50,000,000", "50,000,000"]
+    assert rows["By the formula"] == ["100,000,000"] * 3
+    assert rows["Rental"] == ["10,000"] * 3
+    assert "does not exist" in table.title and "money times hours" in table.title
+
+
+def test_measured_frontier_says_how_far_the_law_is_off(ways):
+    table = ways.measured_frontier()
+    assert "5.6 times as quick" in table.title and "2.8 times the GPU-hours" in table.title and "MLPerf" in table.title
+    assert np.isfinite(table.frame["off"]).all()
+
+
+def test_two_currencies_need_a_rate(tmp_path):
+    db = make(tmp_path, charges=[egress("2026-05", "1"), egress("2026-06", "2", BillingCurrency="EUR")])
+    with pytest.raises(MixedCurrencies):
+        Control("", str(db))
+
+
+def test_parameters_of_control_are_checked(world):
+    for name, value in (("share_idle", "half"), ("least_group", 0), ("draws", 3)):
+        with pytest.raises(OutOfRange):
+            Control("2026-05", world, **{name: value}).showback()
+    with pytest.raises(DcbudgetError, match="no charges in 2020-01"):
+        Control("2020-01", world)
