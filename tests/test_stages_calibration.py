@@ -40,6 +40,17 @@ def test_prices_and_shares_of_rented_gpus(world):
     assert world["spot_share"].value == 0
 
 
+def test_a_kind_that_is_not_paid_for_is_a_discount_on_the_own_price(world):
+    """Nothing is spot: 10 an hour on demand, less what is published."""
+    spot, discount = world.price("H100", "spot"), world["spot_discount"]
+    assert discount.count == 0 and spot.count == 1
+    assert spot.value == pytest.approx(10 * (1 - discount.value)) == world.money("H100", "spot")
+    assert spot.low == pytest.approx(10 * (1 - discount.high))
+    assert "on demand as measured, less 60%" in spot.source
+    with pytest.raises(DcbudgetError, match="no price of H100, owned, is known; load a bill"):
+        world.money("H100", "owned")
+
+
 def test_what_was_not_measured_is_as_published_and_says_so(world):
     mfu, published = world["mfu"], warehouse.reference("published").set_index("name")["value"]
     assert (mfu.count, mfu.value) == (0, published["mfu"])

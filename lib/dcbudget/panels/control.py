@@ -3,8 +3,9 @@
 import ipywidgets as widgets
 
 from dcbudget.panels.controls import View, beside, choice, live, number_slider, pick_slider, rate_slider, whole_slider
+from dcbudget.stages.calibration import PRICES
 from dcbudget.stages.control import Control
-from dcbudget.stages.strategies import KINDS, Strategies
+from dcbudget.stages.strategies import Strategies
 
 
 class StrategiesTab:
@@ -20,7 +21,7 @@ class StrategiesTab:
         self.gpus_per_node = pick_slider("GPUs per node", stage.node_sizes, stage.gpus_per_node)
         self.batch = pick_slider("Batch, sequences", stage.batches, stage.batch)
         self.network = number_slider("Network, GB/s per GPU", stage.network_gb_per_second, 1, 400, 1, ",.0f")
-        self.price_kind = choice("Price", list(KINDS), stage.price_kind)
+        self.price_kind = choice("Price", list(PRICES), stage.price_kind)
         self.mfu = rate_slider("MFU", mfu.value, 0.05, 0.9)
         self.view = View()
         controls = [self.parameters, self.tokens, self.accelerator, self.gpus, self.gpus_per_node, self.batch,

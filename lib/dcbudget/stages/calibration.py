@@ -17,6 +17,8 @@ from dcbudget.tables import COUNT, Table
 MONTHS = 12
 HELD = ("useful", "failed or restarted", "held but idle")
 PRICES = ("on-demand", "committed", "spot", "owned")
+# What a kind of price is below on demand, where only that is known.
+DISCOUNTS = {"committed": "commitment_discount", "spot": "spot_discount"}
 # name -> label, unit
 LABELS = {
     "mfu": ("Model FLOPs utilisation (MFU)", "share"),
@@ -80,7 +82,7 @@ class Calibration:
         return calibration.measure(name, label, self._in_currency(unit), *self._found[name], self._published(name))
 
     def price(self, gpu_model: str, kind: str) -> Measure:
-        """What a GPU-hour costs: of the bill, else of the price list, else as published.
+        """What a GPU-hour costs: of the bill, else of the price list, else a discount on demand, else as published.
 
         Parameters
         ----------
@@ -98,6 +100,21 @@ class Calibration:
         if kind not in PRICES:
             raise DcbudgetError(f"a kind of price is one of {', '.join(PRICES)}, not {kind!r}")
         return self._price(gpu_model, kind)
+
+    def money(self, gpu_model: str, kind: str) -> float:
+        """The value of `price`.
+
+        Raises
+        ------
+        DcbudgetError : nobody tells it.
+        """
+        found = self.price(gpu_model, kind).value
+        if not np.isfinite(found):
+            raise DcbudgetError(
+                f"no price of {gpu_model}, {kind}, is known; load a bill or a price list that has it,"
+                " or choose another accelerator or kind of price"
+            )
+        return found
 
     @cached_property
     def gpu_models(self) -> list[str]:
@@ -323,6 +340,12 @@ class Calibration:
         if not found.count:
             listed = self._listed[(self._listed["gpu_model"] == gpu_model) & (self._listed["kind"] == kind)]
             found, source = calibration.quantiles(listed["price"]), "price list"
+        if not found.count and kind in DISCOUNTS:
+            below, on_demand = self[DISCOUNTS[kind]], self._price(gpu_model, "on-demand")
+            if on_demand.count:
+                value, low, high = (on_demand.value * (1 - share) for share in (below.value, below.high, below.low))
+                found = Spread(value, low, high, on_demand.count)
+                source = f"on demand as measured, less {below.value:.0%} ({below.source})"
         return calibration.measure(name, label, unit, found, source, self._published_price(gpu_model, kind))
 
     # What is published.

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from dcbudget import warehouse
-from dcbudget.errors import DcbudgetError, OutOfRange
+from dcbudget.errors import OutOfRange
 from dcbudget.models import allocation, commitments, ledger, savings
 from dcbudget.models.calibration import Measure
 from dcbudget.models.privacy import INSIDE
@@ -304,9 +304,9 @@ class Control:
             raise OutOfRange(f"gpu_model must be one that is rented, of {rented}, not {gpu_model!r}")
         months = whole_in_range("months", months, 1, 60)
         growth = self.growth if growth is None else in_range("growth", growth, -0.95, 10)
-        on_demand = self._price(gpu_model, "on-demand")
+        on_demand = self.known.money(gpu_model, "on-demand")
         if commitment_discount is None:
-            committed = self._price(gpu_model, "committed")
+            committed = self.known.money(gpu_model, "committed")
         else:
             committed = on_demand * (1 - in_range("commitment_discount", commitment_discount, 0, 0.99))
         history = self.daily[self.daily["gpu_model"] == gpu_model]
@@ -337,12 +337,6 @@ class Control:
             paths = commitments.demand_paths(history, days, growth, self.draws, self.seed, periods_per_year=365.25)
             self._drawn = (asked, paths)
         return self._drawn[1]
-
-    def _price(self, gpu_model: str, kind: str) -> float:
-        value = self.known.price(gpu_model, kind).value
-        if pd.isna(value):
-            raise DcbudgetError(f"no {kind} price of {gpu_model} is known; load a bill or a price list that has it")
-        return value
 
     def buy_headline(self, purchase: Purchase) -> Headline:
         """The answer in figures."""
