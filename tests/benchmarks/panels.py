@@ -79,7 +79,7 @@ def other(widget: widgets.Widget, turn: int):
     low, high = (widget.slider.min / 100, widget.slider.max / 100) if isinstance(widget, controls.RateSlider) else (
         widget.min, widget.max)  # fmt: skip
     between = low + (high - low) * (0.3 + 0.05 * turn)
-    return round(between) if isinstance(widget, widgets.IntSlider) else between
+    return round(between) if isinstance(widget, widgets.IntSlider) else round(between, 4)
 
 
 def milliseconds(widget: widgets.Widget) -> list[float]:

@@ -75,6 +75,13 @@ class Renting:
         self.accelerator = accelerator or next(iter(self.known.gpu_models), "H100")
         self.gpus = whole_in_range("gpus", gpus, 1, MOST_GPUS)
 
+    @staticmethod
+    def show(chart):
+        """A chart for where it is shown: live in a notebook, a picture in a report."""
+        from dcbudget import charts
+
+        return charts.show(chart)
+
     @cached_property
     def cards(self) -> pd.DataFrame:
         """The usual card of each GPU model: memory [GB], bandwidth [GB/s], peak [TFLOP/s], power [W]."""
