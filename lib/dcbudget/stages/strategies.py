@@ -30,6 +30,7 @@ class Comparison:
     Attributes
     ----------
     points : those that fit, with hours, GPU-hours, cost and whether they are on the time-cost frontier.
+    misfits : of each strategy that fits on no cluster, the largest, with the reason.
     lines : the frontier, and a measured one moved to where data parallelism has its smallest size: `what`, `gpus`,
         `hours`, `cost`.
     advice : how to split the largest cluster, with the reason.
@@ -37,6 +38,7 @@ class Comparison:
     """
 
     points: pd.DataFrame
+    misfits: pd.DataFrame
     lines: pd.DataFrame
     advice: str
     accelerator: str
@@ -168,12 +170,13 @@ class Strategies(Renting):
             mtbf_gpu_hours=self.known["mtbf_gpu_hours"].value,
         )  # fmt: skip
         points = strategies.priced(rows, price, self.interruptions if kind == "spot" else 0.0)
+        misfits = rows[~rows["strategy"].isin(points["strategy"])].groupby("strategy", sort=False).tail(1)
         measured = self.measured_scaling[self.measured_scaling["job"] == MEASURED_JOB]
         parallel = points[points["strategy"] == "data parallel"]
         scaled = strategies.scaled(parallel, measured).assign(what=f"scaled as measured: {MEASURED_JOB}")
         front = points.loc[points["pareto"], ["gpus", "hours", "cost"]].assign(what="frontier")
         advice = performance.recommend_parallelism(model, cluster, **run, kernel_efficiency=efficiency).reason
-        return Comparison(points, pd.concat([front, scaled]), advice, accelerator, kind, price)
+        return Comparison(points, misfits, pd.concat([front, scaled]), advice, accelerator, kind, price)
 
     def comparison_headline(self, compared: Comparison) -> Headline:
         """The cheapest and the quickest strategy."""
@@ -199,11 +202,15 @@ class Strategies(Renting):
         return control.frontier(compared.points, compared.lines, self._comparison_finding(compared), subtitle)
 
     def comparison_table(self, compared: Comparison) -> Table:
-        """The strategies on the frontier, and the best of each that is not."""
+        """The strategies on the frontier, the best of each that is not, and those that do not fit."""
         frame = compared.points
         best = frame.sort_values("cost").groupby("strategy").head(1).index
         frame = frame.loc[frame.index[frame["pareto"]].union(best)].reset_index(drop=True)
         frame = frame.assign(on_it=frame["pareto"].map({True: "yes", False: ""}))
+        misfits = compared.misfits.assign(on_it="does not fit")[["strategy", "gpus", "nodes", "batch", "on_it", "why"]]
+        served = frame["strategy"] == "parameter server"
+        frame["why"] = frame["why"].where(~served, frame["why"] + "; its servers are not in the cost")
+        frame = pd.concat([frame, misfits.astype({"gpus": float})], ignore_index=True) if len(misfits) else frame
         names = {"strategy": "Strategy", "gpus": "GPUs", "nodes": "Nodes", "batch": "Batch", "hours": "Hours",
                  "gpu_hours": "GPU-hours", "cost": "Cost", "mfu": "MFU", "memory_gb": "GB per GPU",
                  "on_it": "On the frontier", "why": "Why"}  # fmt: skip
@@ -298,8 +305,8 @@ class Strategies(Renting):
         return f"Measured: {quickest['mode']} is quickest, {cheapest['mode']} cheapest"
 
     def _at(self, point: pd.Series, cheapest: pd.Series) -> str:
-        more = f"{point['cost'] / cheapest['cost'] - 1:+.0%}"
-        return f"{self._time(point['hours'])} with {self._named(point)} for {more}"
+        more = f"{point['cost'] / cheapest['cost'] - 1:.0%}"
+        return f"{self._named(point)} takes {self._time(point['hours'])} and costs {more} more than the cheapest"
 
     @staticmethod
     def _named(row: pd.Series) -> str:
