@@ -1,18 +1,20 @@
 """The plan of a database: two small clusters by hand, an owned hall, and the sample against its own past."""
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import papermill
 import pytest
 
-from conftest import ROOT
 from dcbudget import budget, warehouse
 from dcbudget.errors import DcbudgetError, MixedCurrencies
 from dcbudget.models.planning import IDLE
 from dcbudget.stages.plan import Plan
 from tiny import FLEET, charge, job, make, make_world, rows
 from tiny import budget as line
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")

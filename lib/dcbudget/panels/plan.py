@@ -45,6 +45,7 @@ class PlanPanel:
         self.template = choice("New project", [NONE, *plan.template_names], NONE)
         self.show = widgets.ToggleButtons(options=list(VIEWS), value=next(iter(VIEWS)))
         self.view = View()
+        self._moves_itself = False
         self.project.observe(self._of_project, names="value")
         self.box = live(
             [*self.rates.values(), self.pue, self.project, self.growth, self.parameters, self.tokens, self.gpu_model,
@@ -62,6 +63,8 @@ class PlanPanel:
         return self._plan.draft(added, pue=self.pue.value, **settings)
 
     def _redraw(self) -> None:
+        if self._moves_itself:
+            return
         draft = self.draft()
         chart, table = VIEWS[self.show.value]
         self.view.show(self._plan.headline(draft), getattr(self._plan, chart)(draft), getattr(self._plan, table)(draft))
@@ -69,7 +72,9 @@ class PlanPanel:
     def _of_project(self, _) -> None:
         """Another project starts from its own growth."""
         if self.project.value != AS_MEASURED:
+            self._moves_itself = True
             self.growth.value = self._plan.growth_of(self.project.value)
+            self._moves_itself = False
 
     def _shown(self) -> list[widgets.Widget]:
         remarks = self._plan.remarks
