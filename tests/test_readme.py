@@ -1,15 +1,19 @@
 """The README's commands work, and its tables are those of the database."""
 
+import ast
 import os
 import re
 import shutil
 import subprocess
+import textwrap
 from pathlib import Path
 
 import pytest
 
 from dcbudget import warehouse
+from dcbudget.models.planning import DRIVERS
 from dcbudget.sample import write_sample
+from dcbudget.stages.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -56,6 +60,19 @@ def test_every_table_and_mart_is_named(sample_db: Path) -> None:
             assert re.findall(r"`(\w+)`", row[0].split("|")[3]) == columns
     marts = re.search(r"^Marts, all views.*$", TEXT, re.M)[0].split(":")[1]
     assert re.findall(r"`(\w+)`", marts) == list(warehouse.sql("marts"))
+
+
+def test_every_driver_of_a_plan_is_named_with_its_quantities(sample_db: Path) -> None:
+    """The tables of the README are those of the model, and its example plans."""
+    told = dict(
+        re.findall(r"^\| `(\w+)` \| (.*) \|$", TEXT.split("| driver | quantities |")[1].split("\n## ")[0], re.M)
+    )
+    assert told.keys() == {*DRIVERS, "measured", "template"}
+    for driver, quantities in DRIVERS.items():
+        assert re.findall(r"`(\w+)`", told[driver]) == list(quantities)
+    example = re.search(r"^    drivers = (\[.*?^    \])$", TEXT, re.M | re.S)[1]
+    plan = Plan("2026-06", database=str(sample_db), drivers=ast.literal_eval(textwrap.dedent(example)), draws=100)
+    assert {"ads", "language", "vision"} <= set(plan.base.lines["project"])
 
 
 def test_named_files_exist() -> None:
