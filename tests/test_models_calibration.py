@@ -88,3 +88,4 @@ def test_where_nothing_was_measured_the_published_value_holds():
 def test_where_nothing_is_known_the_value_is_none_of_ours():
     found = measure("x", "X", "W", Spread(), "here", None)
     assert isnan(found.value) and found.source == "nothing known" and found.cells == ("unknown",) * 4
+    assert found.remark == "nothing measured, and nothing published; give a value"

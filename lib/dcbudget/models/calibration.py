@@ -55,6 +55,8 @@ class Measure:
     @property
     def remark(self) -> str:
         """One sentence for beside a slider."""
+        if not self.count and not isfinite(self.published):
+            return "nothing measured, and nothing published; give a value"
         if not self.count:
             return f"nothing measured; published: {self._shown(self.published)} ({self.published_source})"
         published = f"; published {self._shown(self.published)}" if isfinite(self.published) else ""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from html import escape
+from math import isnan
 
 import altair as alt
 import ipywidgets as widgets
@@ -57,18 +58,26 @@ def _step_that_reaches(value: float, low: float, step: float) -> float:
 
 
 def rate_slider(label: str, value: float, low: float, high: float, step: float = 0.01) -> RateSlider:
-    """A slider over a decimal that is shown in per cent."""
-    return RateSlider(label, value, low, high, step)
+    """A slider over a decimal that is shown in per cent; its range is wide enough for the first value."""
+    return RateSlider(label, *_wide_enough(value, low, high), step)
 
 
 def number_slider(
     label: str, value: float, low: float, high: float, step: float, form: str = ",.2f"
 ) -> widgets.FloatSlider:
-    """A slider over a plain number in the unit that the label tells; a value outside the range is kept within it."""
+    """A slider over a plain number in the unit that the label tells; its range is wide enough for the first value."""
+    value, low, high = _wide_enough(value, low, high)
     return widgets.FloatSlider(
-        value=min(max(value, low), high), min=low, max=high, step=_step_that_reaches(value, low, step),
-        description=label, readout_format=form, style=LABEL, layout=WIDE,
+        value=value, min=low, max=high, step=_step_that_reaches(value, low, step), description=label,
+        readout_format=form, style=LABEL, layout=WIDE,
     )  # fmt: skip
+
+
+def _wide_enough(value: float, low: float, high: float) -> tuple[float, float, float]:
+    """The value in a range that holds it; where it is not known, the least of the range."""
+    if isnan(value):
+        value = low
+    return value, min(low, value), max(high, value)
 
 
 def whole_slider(label: str, value: int, low: int, high: int, step: int = 1) -> widgets.IntSlider:
@@ -87,7 +96,10 @@ def beside(control: widgets.Widget, remark: str) -> widgets.HBox:
     return widgets.HBox([control, widgets.HTML(f'<span style="color:#5b6670;font-size:12px">{escape(remark)}</span>')])
 
 
-def choice(label: str, options: list[str], value: str) -> widgets.Dropdown:
+def choice(label: str, options: list[str], value: str | None) -> widgets.Dropdown:
+    """A choice among texts; a first value that is not among them is offered too, for the stage to say so."""
+    if value is not None and value not in options:
+        options = [value, *options]
     return widgets.Dropdown(options=options, value=value, description=label, style=LABEL, layout=WIDE)
 
 
