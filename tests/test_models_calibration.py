@@ -87,5 +87,14 @@ def test_where_nothing_was_measured_the_published_value_holds():
 
 def test_where_nothing_is_known_the_value_is_none_of_ours():
     found = measure("x", "X", "W", Spread(), "here", None)
-    assert isnan(found.value) and found.source == "nothing known" and found.cells == ("unknown",) * 4
+    assert (
+        isnan(found.value) and found.source == "nothing known" and found.cells == ("unknown", "unknown", "unknown", "–")
+    )
     assert found.remark == "nothing measured, and nothing published; give a value"
+
+
+def test_a_default_that_nobody_published_is_not_called_published():
+    default = pd.Series({"value": 0.0, "low": nan, "high": nan, "source": "nothing assumed"})
+    assert measure("x", "X", "share", Spread(), "here", default).remark == "nothing measured; nothing assumed"
+    found = measure("x", "X", "share", Spread(0.2, 0.1, 0.3, 5), "the bill", default)
+    assert found.remark == "measured 20.0%, P10 10.0% to P90 30.0%, the bill" and found.cells[3] == "–"

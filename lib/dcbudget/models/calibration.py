@@ -8,6 +8,8 @@ import pandas as pd
 
 # Standard normal quantile at 90 %: a trend's range is as wide as the P10 to P90 of everything else.
 Z90 = 1.2815515655446004
+# How the source of a default begins that nobody published.
+UNPUBLISHED = "nothing"
 
 
 @dataclass(frozen=True)
@@ -55,15 +57,21 @@ class Measure:
     @property
     def remark(self) -> str:
         """One sentence for beside a slider."""
-        if not self.count and not isfinite(self.published):
+        if not self.count and not isfinite(self.value):
             return "nothing measured, and nothing published; give a value"
         if not self.count:
-            return f"nothing measured; published: {self._shown(self.published)} ({self.published_source})"
-        published = f"; published {self._shown(self.published)}" if isfinite(self.published) else ""
+            from_there = f"published: {self._shown(self.value)} ({self.published_source})"
+            return f"nothing measured; {from_there if self.is_published else self.published_source}"
+        published = f"; published {self._shown(self.published)}" if self.is_published else ""
         return (
             f"measured {self._shown(self.value)}, P10 {self._shown(self.low)} to P90 {self._shown(self.high)},"
             f" {self.source}{published}"
         )
+
+    @property
+    def is_published(self) -> bool:
+        """Whether somebody published it; else a plain default stands in, and its source says so."""
+        return isfinite(self.published) and not self.published_source.startswith(UNPUBLISHED)
 
     def _shown(self, value: float) -> str:
         if not isfinite(value):
@@ -75,7 +83,8 @@ class Measure:
     @property
     def cells(self) -> tuple[str, str, str, str]:
         """Value, P10, P90 and published value as a table shows them."""
-        return tuple(self._shown(number) for number in (self.value, self.low, self.high, self.published))
+        published = self._shown(self.published) if self.is_published else "–"
+        return *(self._shown(number) for number in (self.value, self.low, self.high)), published
 
 
 def measure(name: str, label: str, unit: str, found: Spread, source: str, published: pd.Series | None) -> Measure:
