@@ -1,4 +1,4 @@
-"""Runs every notebook on the sample and stores its results, which `pytest --nbval` then compares.
+"""Runs every notebook on the sample, or those that are named, and stores its results for `pytest --nbval` to compare.
 
 Charts are stored as pictures; panels and charts are not compared, tables and headlines are, digit by digit.
 """
@@ -13,6 +13,8 @@ from nbclient import NotebookClient
 os.environ["DCBUDGET_CHARTS"] = "svg"
 
 for path in sorted((Path(__file__).resolve().parents[1] / "notebooks").glob("*.ipynb")):
+    if sys.argv[1:] and path.stem not in sys.argv[1:]:
+        continue
     notebook = nbformat.read(path, as_version=4)
     beside = {"metadata": {"path": path.parent}}
     NotebookClient(notebook, timeout=600, kernel_name="python3", resources=beside).execute()
