@@ -330,8 +330,22 @@ def test_checks_pass_where_capacity_is_unknown(tmp_path):
     assert set(warehouse.check(db)["offending_rows"]) == {0}
 
 
-def test_tables_of_another_version_are_not_written_into(db):
+@pytest.mark.parametrize("tables", ["other", '{"jobs": "other"}', '{"no_table_any_more": "other"}'])
+def test_tables_of_another_version_are_not_written_into(db, tables):
     with warehouse.connect(db, write=True) as con:
-        con.execute("update landed.about set value = 'other'")
+        con.execute("update landed.about set value = case name when 'tables' then ? else 'other' end", [tables])
     with pytest.raises(DcbudgetError, match="another version"), warehouse.connect(db):
         pass
+
+
+def test_new_tables_come_to_those_of_an_earlier_version(db):
+    """What was decided and loaded stays."""
+    with warehouse.connect(db, write=True) as con:
+        con.execute("insert into adjustments (adjustment_id, date, owner, amount, currency)"
+                    " values ('a', '2026-05-01', 'ann', 5, 'USD')")  # fmt: skip
+        con.execute("drop table results")
+        con.execute("update landed.about set value = case name when 'tables'"
+                    " then json_merge_patch(value, '{\"results\": null}')::varchar else 'other' end")  # fmt: skip
+    with warehouse.connect(db) as con:
+        assert con.execute("select count(*) from results").fetchone() == (0,)
+        assert con.execute("select owner from adjustments").fetchall() == [("ann",)]

@@ -1,6 +1,7 @@
 """The only door to the database: opens it, keeps its tables and views, answers queries and runs the checks."""
 
 import glob
+import json
 import os
 import re
 import shutil
@@ -417,10 +418,25 @@ def _is_stale(con: duckdb.DuckDBPyConnection, path: Path, about: dict[str, str] 
         return False
     if about.get("schema") == _schema_hash():
         return False
-    if about.get("tables", tables := _hash(sql("tables").values())) != tables:
-        # tables are made once
-        raise DcbudgetError("the database is of another version of dcbudget; load your files into a new one")
+    made, known = _tables_made(about), _tables_known()
+    if changed := [name for name in made if made[name] != known.get(name)]:
+        # tables are made once; those that are new come to them
+        raise DcbudgetError(
+            f"the database is of another version of dcbudget (table {changed[0]}); load your files into a new one"
+        )
     return True
+
+
+def _tables_known() -> dict[str, str]:
+    """Table -> a hash of how it is made."""
+    return {name: _hash([text]) for name, text in sql("tables").items()}
+
+
+def _tables_made(about: dict[str, str]) -> dict[str, str]:
+    try:
+        return json.loads(about.get("tables", "{}"))
+    except ValueError:
+        return {"tables": about["tables"]}
 
 
 def _about(con: duckdb.DuckDBPyConnection) -> dict[str, str] | None:
@@ -453,7 +469,7 @@ def _prepare(con: duckdb.DuckDBPyConnection) -> None:
             con.execute(f"create or replace view {name} as {pending.pop(name)}")
     con.execute(
         "create or replace table landed.about as select * from (values ('schema', ?), ('tables', ?)) t (name, value)",
-        [_schema_hash(), _hash(sql("tables").values())],
+        [_schema_hash(), json.dumps(_tables_known())],
     )
     con.execute("commit")
 
