@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from dcbudget.errors import OutOfRange
 from dcbudget.models import planning
+from dcbudget.models.allocation import whole_cents
 from dcbudget.models.planning import IDLE, Model, Settings, Supply, demand, draws, lines, simulate, tornado, trend
 
 MONTHS = pd.date_range("2027-01-01", periods=3, freq="MS")
@@ -154,7 +155,7 @@ def test_growth_counts_from_the_start_even_before_the_plan():
 @sampling(max_examples=60, deadline=None)
 def test_cents_sum_to_the_rounded_sum(values):
     table = np.array([values, values[::-1]]).T
-    cents = planning._whole_cents(table)
+    cents = whole_cents(table)
     assert (np.abs(cents - 100 * table) <= 1 + 1e-6).all()
     assert cents.sum(axis=0) == pytest.approx(np.rint((100 * table).sum(axis=0)), abs=1.01)
     assert (cents == np.rint(cents)).all()

@@ -1,5 +1,6 @@
 """Who bears what nobody used: idle money shared among projects, to the cent."""
 
+import numpy as np
 import pandas as pd
 
 from dcbudget.errors import OutOfRange
@@ -82,6 +83,16 @@ def split(amount: float, weights: pd.Series) -> pd.Series:
     parts = cents / 100
     parts.loc[exact.abs().idxmax()] += amount - parts.sum()
     return parts
+
+
+def whole_cents(amounts: np.ndarray) -> np.ndarray:
+    """Amounts (..., T) in cents that sum, column by column, to the rounded sum (largest remainders)."""
+    exact = amounts.reshape(-1, amounts.shape[-1]) * 100
+    cents = np.floor(exact)
+    left = np.rint(exact.sum(axis=0) - cents.sum(axis=0)).astype(int)
+    order = np.argsort(cents - exact, axis=0, kind="stable")
+    rank = np.argsort(order, axis=0, kind="stable")
+    return (cents + (rank < left)).reshape(amounts.shape)
 
 
 def chargeback(

@@ -9,6 +9,7 @@ import pandas as pd
 
 from dcbudget.errors import OutOfRange
 from dcbudget.models import calibration, performance
+from dcbudget.models.allocation import whole_cents
 from dcbudget.models.ranges import within
 
 IDLE = "Idle capacity"
@@ -496,7 +497,7 @@ def lines(model: Model, settings: Settings) -> pd.DataFrame:
         "Other services": of(SERVICES) * rented,
         "Tax and support": tax * found.taxable[:, 0],
     }
-    cents = _whole_cents(np.array([amounts[name] for name in CATEGORIES]))
+    cents = whole_cents(np.array([amounts[name] for name in CATEGORIES]))
     category, project, month = np.nonzero(cents)
     frame = pd.DataFrame({
         "month": model.months[month], "project": np.array(list(place))[project],
@@ -708,13 +709,3 @@ def month_of(text, first: pd.Timestamp, who: str) -> pd.Timestamp:
 def _percentiles(values: np.ndarray, shares: Sequence[float]) -> np.ndarray:
     """Percentiles along the last axis, interpolated linearly as `numpy.quantile` does, (shares, ...)."""
     return np.quantile(values, shares, axis=-1)
-
-
-def _whole_cents(amounts: np.ndarray) -> np.ndarray:
-    """Amounts (..., T) in cents that sum, month by month, to the rounded sum (largest remainders)."""
-    exact = amounts.reshape(-1, amounts.shape[-1]) * 100
-    cents = np.floor(exact)
-    left = np.rint(exact.sum(axis=0) - cents.sum(axis=0)).astype(int)
-    order = np.argsort(cents - exact, axis=0, kind="stable")
-    rank = np.argsort(order, axis=0, kind="stable")
-    return (cents + (rank < left)).reshape(amounts.shape)
