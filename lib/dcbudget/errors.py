@@ -37,6 +37,14 @@ class BudgetDoesNotTie(DcbudgetError):
         self.places = places
 
 
+class ConflictingDemands(DcbudgetError):
+    """Nothing meets all demands; `demands` conflict, and without any one of them the others can be met."""
+
+    def __init__(self, demands: list[str]):
+        super().__init__(f"these demands conflict, and any one of them less would do: {'; '.join(demands)}")
+        self.demands = demands
+
+
 class OutOfRange(DcbudgetError):
     """A value lies outside the range that its field allows."""
 
