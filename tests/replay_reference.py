@@ -1,0 +1,208 @@
+"""A slow replay in plain Python, for comparison: at every event everything is worked out anew from lists."""
+
+import math
+from dataclasses import dataclass, field
+
+INF = math.inf
+
+
+@dataclass
+class Job:
+    """One job; `keys` says who goes first, the lesser."""
+
+    row: int
+    submit: float
+    elapsed: float
+    planned: float
+    gpus: int
+    klass: int = 0
+    key: float = 0.0
+    account: object = None
+    start: float | None = None
+    end: float | None = None
+    begun: float = 0.0
+    restart: float = 0.0
+    kept: float = 0.0
+    lost: float = 0.0
+    restarted: float = 0.0
+    preemptions: int = 0
+    held: dict = field(default_factory=dict)
+
+    @property
+    def keys(self):
+        return (-self.klass, self.key, self.submit, self.row)
+
+    @property
+    def to_plan(self):
+        return max(self.planned - self.kept, 1e-3)
+
+    @property
+    def planned_end(self):
+        return self.begun + self.restart + self.to_plan
+
+    @property
+    def real_end(self):
+        return self.begun + self.restart + (self.elapsed - self.kept)
+
+
+def fit(free: list[int], per_node: int, gpus: int, spread: bool, whole: bool) -> dict[int, int] | None:
+    """Nodes for a job, node -> GPUs."""
+
+    def best(need, among):
+        able = [n for n in among if free[n] >= need]
+        return min(able, key=lambda n: (-free[n] if spread else free[n], n)) if able else None
+
+    everywhere = range(len(free))
+    if gpus <= per_node:
+        found = best(gpus, everywhere)
+        return None if found is None else {found: gpus}
+    if whole:
+        full, rest = divmod(gpus, per_node)
+        empty = [n for n in everywhere if free[n] == per_node][:full]
+        if len(empty) < full:
+            return None
+        found = dict.fromkeys(empty, per_node)
+        if rest:
+            last = best(rest, [n for n in everywhere if n not in found])
+            if last is None:
+                return None
+            found[last] = rest
+        return found
+    if sum(free) < gpus:
+        return None
+    found = {}
+    for n in sorted(everywhere, key=lambda n: (-free[n], n)):
+        if gpus > 0 and free[n] > 0:
+            found[n] = min(free[n], gpus)
+            gpus -= found[n]
+    return found
+
+
+class Reference:
+    """Replays jobs on nodes."""
+
+    def __init__(self, jobs, nodes, per_node, *, backfill=None, depth=100, preemptive=False, half_life=None,
+                 shares=None, interval=INF, restart=0.0, spread=False, whole=True):  # fmt: skip
+        self.jobs, self.per_node, self.free = jobs, per_node, [per_node] * nodes
+        self.backfill, self.depth, self.preemptive = backfill, depth, preemptive
+        self.half_life, self.shares = half_life, shares or {}
+        self.interval, self.restart, self.spread, self.whole = interval, restart, spread, whole
+        self.queue, self.running, self.usage, self.promised = [], [], {}, {}
+
+    def run(self):
+        to_come, last = sorted(self.jobs, key=lambda job: (job.submit, job.row)), 0.0
+        while to_come or self.running:
+            time = min([job.real_end for job in self.running] + [job.submit for job in to_come[:1]])
+            if self.half_life:
+                self.decay(time - last)
+            last = time
+            for job in [job for job in self.running if job.real_end <= time]:
+                job.end, job.restarted = time, job.restarted + job.restart
+                self.stop(job)
+            while to_come and to_come[0].submit <= time:
+                self.queue.append(to_come.pop(0))
+            self.schedule(time)
+        assert not self.queue
+        return self.jobs
+
+    def decay(self, elapsed):
+        x = elapsed * math.log(2.0) / self.half_life
+        for account in {job.account for job in self.jobs}:
+            holding = sum(job.gpus for job in self.running if job.account == account)
+            gained = holding * (-math.expm1(-x)) * self.half_life / math.log(2.0)
+            if elapsed > 0:
+                self.usage[account] = self.usage.get(account, 0.0) * math.exp(-x) + gained
+
+    def stop(self, job):
+        for node, gpus in job.held.items():
+            self.free[node] += gpus
+        job.held = {}
+        self.running.remove(job)
+
+    def begin(self, job, nodes, time):
+        for node, gpus in nodes.items():
+            self.free[node] -= gpus
+        job.held, job.begun = nodes, time
+        job.restart = self.restart if job.preemptions else 0.0
+        job.start = time if job.start is None else job.start
+        self.queue.remove(job)
+        self.running.append(job)
+
+    def fit(self, free, job):
+        return fit(free, self.per_node, job.gpus, self.spread, self.whole)
+
+    def ordered(self):
+        if self.half_life:
+            return sorted(self.queue, key=lambda job: (
+                self.usage.get(job.account, 0.0) / self.shares.get(job.account, 1.0), *job.keys))  # fmt: skip
+        return sorted(self.queue, key=lambda job: job.keys)
+
+    def schedule(self, time):
+        while self.queue:
+            head = self.ordered()[0]
+            nodes = self.fit(self.free, head)
+            if nodes is None and self.preemptive:
+                nodes = self.make_room(head, time)
+            if nodes is None:
+                break
+            self.begin(head, nodes, time)
+        if self.backfill == "easy" and len(self.queue) > 1:
+            self.easy(time)
+
+    def easy(self, time):
+        head = self.ordered()[0]
+        shadow, later = time, list(self.free)
+        for moment in sorted({max(job.planned_end, time) for job in self.running}):
+            shadow, later = moment, list(self.free)
+            for job in self.running:
+                if max(job.planned_end, time) <= moment:
+                    for node, gpus in job.held.items():
+                        later[node] += gpus
+            if self.fit(later, head) is not None:
+                break
+        for node, gpus in self.fit(later, head).items():
+            later[node] -= gpus
+        at = 1
+        while at < len(self.queue) and at <= self.depth:
+            job = self.ordered()[at]
+            in_time = time + job.to_plan <= shadow
+            nodes = self.fit(self.free if in_time else [min(a, b) for a, b in zip(self.free, later, strict=True)], job)
+            if nodes is None:
+                at += 1
+                continue
+            if not in_time:
+                for node, gpus in nodes.items():
+                    later[node] -= gpus
+            self.begin(job, nodes, time)
+
+    def make_room(self, head, time):
+        lower = [job for job in self.running if job.klass < head.klass]
+        lower.sort(key=lambda job: (job.klass, -job.begun, [-x for x in job.keys]))
+        victims, free = [], list(self.free)
+        while self.fit(free, head) is None:
+            if not lower:
+                return None
+            victims.append(lower.pop(0))
+            for node, gpus in victims[-1].held.items():
+                free[node] += gpus
+        for job in victims[-2::-1]:
+            without = list(free)
+            for node, gpus in job.held.items():
+                without[node] -= gpus
+            if self.fit(without, head) is not None:
+                free = without
+                victims.remove(job)
+        for job in victims:
+            ran = time - job.begun
+            done = job.kept + max(ran - job.restart, 0.0)
+            kept = 0.0 if self.interval == INF else done
+            if 0 < self.interval < INF:
+                kept = math.floor(done / self.interval) * self.interval
+            kept = max(kept, job.kept)
+            job.lost += done - kept
+            job.restarted += min(ran, job.restart)
+            job.kept = kept
+            job.preemptions += 1
+            self.stop(job)
+            self.queue.append(job)
+        return self.fit(self.free, head)

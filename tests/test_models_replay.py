@@ -1,0 +1,265 @@
+"""Replays: traces worked by hand, closed forms, brute force, and a slow replay that agrees to the last digit."""
+
+import math
+from dataclasses import replace
+from itertools import permutations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import settings as sampling
+from hypothesis import strategies as st
+
+from dcbudget.errors import OutOfRange
+from dcbudget.models.replay import (
+    EASY,
+    FAIR_SHARE,
+    FIFO,
+    GIVEN_ORDER,
+    PRIORITY,
+    SHORTEST_FIRST,
+    SMALLEST_FIRST,
+    Checkpoint,
+    Cluster,
+    Policy,
+    Pool,
+    replay,
+)
+from replay_reference import Job, Reference
+
+ONE = Cluster(Pool("one", nodes=1, gpus_per_node=1))
+FOUR = Cluster(Pool("four", nodes=1, gpus_per_node=4, price_per_gpu_hour=2, busy_watts_per_gpu=1000,
+                    idle_watts_per_gpu=100, pue=1.5))  # fmt: skip
+
+
+def log(*rows, **columns) -> pd.DataFrame:
+    """Jobs of (submit, gpus, elapsed)."""
+    submit, gpus, elapsed = zip(*rows, strict=True)
+    return pd.DataFrame({"submit_time": submit, "gpus": gpus, "elapsed_seconds": elapsed} | columns)
+
+
+def starts(jobs, policy, cluster=FOUR, **more) -> list[float]:
+    return replay(jobs, cluster, policy, **more).start.tolist()
+
+
+# On four GPUs: 0 runs on 3 until 10; 1 needs all 4; 2 fits beside 0 and ends by 10; 3 fits too but lasts until 21.
+TRACE = log((0, 3, 10), (1, 4, 5), (2, 1, 8), (3, 1, 18))
+
+
+@pytest.mark.parametrize(
+    "policy, expected",
+    [
+        (FIFO, [0, 10, 15, 15]),
+        # 2 starts on the free GPU at 2, 3 waits for it until 10, and 1 until 3 has ended at 28
+        (SMALLEST_FIRST, [0, 28, 2, 10]),
+        (SHORTEST_FIRST, [0, 10, 15, 15]),
+        (EASY, [0, 10, 2, 15]),
+        (replace(EASY, order="smallest"), [0, 28, 2, 10]),
+    ],
+)
+def test_by_hand(policy, expected):
+    assert starts(TRACE, policy, requested="elapsed_seconds") == expected
+
+
+# An independent answer: the reference.
+
+
+def random_log(draw_or_seed, n=None) -> pd.DataFrame:
+    random = np.random.default_rng(draw_or_seed)
+    n = n or int(random.integers(1, 40))
+    elapsed = random.integers(0, 60, n).astype(float)
+    submit = random.integers(0, 5 * n + 1, n).astype(float)
+    return pd.DataFrame({
+        "submit_time": submit - submit.min(),
+        "gpus": random.choice([1, 1, 2, 3, 4, 6, 8, 9, 12], n).astype(float), "elapsed_seconds": elapsed,
+        "requested_seconds": np.maximum(elapsed + random.integers(-9, 40, n) * random.integers(0, 2, n), 1.0),
+        "project": random.choice(list("abc"), n), "klass": random.integers(0, 3, n), "key": random.integers(0, 9, n),
+    })  # fmt: skip
+
+
+POLICIES = {
+    "fifo": (FIFO, {}),
+    "smallest": (SMALLEST_FIRST, {}),
+    "shortest": (SHORTEST_FIRST, {}),
+    "given": (GIVEN_ORDER, {"order": "key"}),
+    "easy": (EASY, {}),
+    "easy 2 deep": (replace(EASY, depth=2, order="shortest"), {}),
+    "priority": (PRIORITY, {"priority": "klass", "checkpoint": Checkpoint()}),
+    "priority easy": (replace(PRIORITY, backfill="easy"), {"priority": "klass", "checkpoint": Checkpoint(7, 3)}),
+    "classes": (FIFO, {"priority": "klass"}),
+    "fair": (replace(FAIR_SHARE, half_life_seconds=50), {}),
+    "fair easy": (
+        replace(FAIR_SHARE, half_life_seconds=50, backfill="easy"), {"shares": {"a": 1, "b": 2, "c": 5}},
+    ),
+}  # fmt: skip
+PLACED = {"count": {"placement": "count"}, "pack": {"placement": "pack"}, "spread": {"placement": "spread"},
+          "anywhere": {"placement": "pack", "whole_nodes": False}}  # fmt: skip
+
+
+def by_reference(jobs, policy: Policy, pool: Pool, *, placement, whole_nodes=True, priority=None, checkpoint=None,
+                 order=None, shares=None) -> list[Job]:  # fmt: skip
+    keys = {"smallest": jobs["gpus"], "shortest": jobs["requested_seconds"]}.get(policy.order)
+    keys = jobs[order] if order else [0] * len(jobs) if keys is None else keys
+    told = [
+        Job(n, row.submit_time, row.elapsed_seconds, row.requested_seconds, int(row.gpus),
+            row.klass if priority else 0, key, row.project)
+        for n, (row, key) in enumerate(zip(jobs.itertuples(index=False), keys, strict=True))
+    ]  # fmt: skip
+    nodes, per_node = (1, pool.gpus) if placement == "count" else (pool.nodes, pool.gpus_per_node)
+    checkpoint = checkpoint or Checkpoint()
+    return Reference(
+        told, nodes, per_node, backfill=policy.backfill, depth=policy.depth, preemptive=policy.preemptive,
+        half_life=policy.half_life_seconds if policy.order == "fair_share" else None, shares=shares,
+        interval=checkpoint.interval_seconds, restart=checkpoint.restart_seconds, spread=placement == "spread",
+        whole=whole_nodes,
+    ).run()  # fmt: skip
+
+
+@pytest.mark.parametrize("placed", PLACED)
+@pytest.mark.parametrize("name", POLICIES)
+def test_agrees_with_the_reference(name, placed):
+    policy, more = POLICIES[name]
+    pool = Pool("p", nodes=4, gpus_per_node=4)
+    for seed in range(25):
+        jobs = random_log(seed)
+        found = replay(jobs, Cluster(pool), policy, requested="requested_seconds", **PLACED[placed], **more)
+        expected = by_reference(jobs, policy, pool, **PLACED[placed], **more)
+        assert found.start.tolist() == [job.start for job in expected], seed
+        assert found.end.tolist() == [job.end for job in expected], seed
+        assert found.by_job("preemptions").tolist() == [job.preemptions for job in expected], seed
+        assert found.by_job("lost").tolist() == [job.lost for job in expected], seed
+
+
+# Closed forms.
+
+
+def test_one_gpu_is_lindleys_recursion():
+    random = np.random.default_rng(3)
+    n = 500
+    submit, elapsed = np.floor(np.cumsum(random.exponential(10, n))), np.ceil(random.exponential(9, n))
+    submit -= submit[0]
+    wait = [0.0]
+    for k in range(1, n):
+        wait.append(max(0.0, wait[-1] + elapsed[k - 1] - (submit[k] - submit[k - 1])))
+    found = replay(log(*zip(submit, np.ones(n), elapsed, strict=True)), ONE, FIFO)
+    assert found.jobs["wait_seconds"].tolist() == wait
+    assert max(wait) > 50
+
+
+def erlang_c(servers: int, load: float) -> float:
+    """Probability that an arrival waits (Erlang 1917); load in Erlang."""
+    terms = [load**k / math.factorial(k) for k in range(servers)]
+    last = load**servers / math.factorial(servers) * servers / (servers - load)
+    return last / (sum(terms) + last)
+
+
+def test_many_gpus_are_erlang_c():
+    servers, load, n, runs = 4, 3.0, 20_000, 12
+    means, waiting = [], []
+    for seed in range(runs):
+        random = np.random.default_rng(seed)
+        jobs = log(*zip(np.cumsum(random.exponential(1 / load, n)), np.ones(n), random.exponential(1, n), strict=True))
+        wait = replay(jobs, FOUR, FIFO).jobs["wait_seconds"].to_numpy()[2000:]
+        means.append(wait.mean())
+        waiting.append((wait > 0).mean())
+    chance = erlang_c(servers, load)
+    for values, expected in ((means, chance / (servers - load)), (waiting, chance)):
+        error = np.std(values, ddof=1) / math.sqrt(runs)
+        assert abs(np.mean(values) - expected) < 3 * error
+        assert error < 0.03 * expected
+
+
+def test_no_order_beats_the_best_of_all():
+    """Brute force: the least total JCT over all orders of jobs that are there from the start."""
+    random = np.random.default_rng(5)
+    for n in range(2, 7):
+        jobs = log(*zip(np.zeros(n), random.integers(1, 5, n), random.integers(1, 20, n), strict=True))
+        totals = {}
+        for order in permutations(range(n)):
+            found = replay(jobs, FOUR, GIVEN_ORDER, order=np.argsort(order)).end
+            totals[order] = found.sum()
+            free, begun = [0.0] * 4, 0.0
+            for job in order:
+                free.sort()
+                begun = max(begun, free[jobs["gpus"][job] - 1])
+                free[: jobs["gpus"][job]] = [begun + jobs["elapsed_seconds"][job]] * jobs["gpus"][job]
+                assert found[job] == begun + jobs["elapsed_seconds"][job]
+            if n > 4 and len(totals) > 100:
+                break
+        shortest = replay(jobs.assign(gpus=1), ONE, SHORTEST_FIRST, requested="elapsed_seconds").end.sum()
+        serial = [replay(jobs.assign(gpus=1), ONE, GIVEN_ORDER, order=np.argsort(order)).end.sum() for order in totals]
+        assert min(serial) >= shortest and (n > 4 or min(serial) == shortest)
+
+
+# Invariants, over random logs.
+
+
+@sampling(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from(sorted(POLICIES)), st.sampled_from(sorted(PLACED)))
+def test_gpu_hours_are_conserved_and_no_gpu_is_used_twice(seed, name, placed):
+    jobs, (policy, more) = random_log(seed), POLICIES[name]
+    pool = Pool("p", nodes=4, gpus_per_node=4)
+    found = replay(jobs, Cluster(pool), policy, requested="requested_seconds", **PLACED[placed], **more)
+    held = found.placements
+    seconds = (held["to_seconds"] - held["from_seconds"]) * held["gpus"]
+    by_row = seconds.groupby(held["row"]).sum().reindex(range(len(jobs)), fill_value=0)
+    extra = found.by_job("lost") + found.by_job("restarted")
+    assert by_row.to_numpy() == pytest.approx((jobs["elapsed_seconds"] + extra) * jobs["gpus"])
+    assert found.metrics()["allocated_gpu_hours"] == pytest.approx(seconds.sum() / 3600)
+    for _, node in held.groupby("node"):
+        changes = pd.concat([node.set_index("from_seconds")["gpus"], -node.set_index("to_seconds")["gpus"]])
+        used = changes.groupby(level=0).sum().sort_index().cumsum()
+        assert used.between(0, pool.gpus if placed == "count" else 4).all()
+    assert (found.start >= jobs["submit_time"]).all()
+    assert (found.jobs["wait_seconds"] >= -1e-9).all()
+
+
+@sampling(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6))
+def test_easy_never_delays_the_head(seed):
+    """With perfect knowledge, no job starts later than where nobody that came after it had been."""
+    jobs = random_log(seed).sort_values("submit_time", kind="stable", ignore_index=True)
+    cluster = Cluster(Pool("p", nodes=2, gpus_per_node=8))
+    found = replay(jobs, cluster, EASY, requested="elapsed_seconds")
+    started = found.start
+    for row in range(len(jobs)):
+        # what ran or waited when the job came to the head: all before it, and those that had started by then
+        came = max([started[k] for k in range(row)] + [jobs["submit_time"][row]])
+        among = [k for k in range(len(jobs)) if k <= row or started[k] < came]
+        pinned = np.where(np.arange(len(jobs)) == row, came, started)[among]
+        alone = jobs.iloc[among].assign(submit_time=pinned)
+        earliest = replay(alone, cluster, GIVEN_ORDER, order=(np.array(among) == row).astype(int))
+        assert started[row] <= earliest.start[among.index(row)] + earliest.log.origin + 1e-9
+
+
+# What cannot be replayed.
+
+
+@pytest.mark.parametrize(
+    "jobs, more, message",
+    [
+        (log((0, 1, 1)).iloc[:0], {}, "the log must hold at least one job"),
+        (log((0, 1, 1)).drop(columns="gpus"), {}, "must have a column gpus; it has submit_time, elapsed_seconds"),
+        (log((0, 1, 1)).drop(columns="elapsed_seconds"), {}, "a column elapsed_seconds, or start_time and end_time"),
+        (log((0, 1, 1), (0, 5, 1)), {}, "at most the 4 of pool four; 1 of 2 jobs ask for more, the first, row 2, for"),
+        (log((0, 1, 1), (0, 0, 1), job_id=["a", "b"]), {}, "gpus must be a number above 0.*the first, job b, has 0"),
+        (log((0, 1, 1), (0, 1, -1)), {}, "elapsed_seconds must be a number at least 0.* row 2, has -1"),
+        (log((0, 1, 1), (0, 1, math.nan)), {}, "elapsed_seconds must .* row 2, has none"),
+        (log((0, 1, 1), (math.nan, 1, 1)), {}, "submit_time must be told for every job, row 2 has none"),
+        (log((0, 1, 1), start_time=[5], end_time=[3]), {}, "end_time must not be before start_time; row 1 ends 2 s"),
+        (log((0, 1, 1)), {"policy": EASY}, "requested must be given: EASY backfill plans by it"),
+        (log((0, 1, 1)), {"policy": EASY, "requested": 0}, "requested must be a number above 0"),
+        (log((0, 1, 1)), {"policy": EASY, "requested": "limit"}, "requested must be a column.* there is no 'limit'"),
+        (log((0, 1, 1)), {"policy": EASY, "requested": [1, 2]}, "one value for each of the 1 jobs"),
+        (log((0, 1, 1)), {"policy": PRIORITY, "priority": 1}, "checkpoint must be given"),
+        (log((0, 1, 1)), {"policy": PRIORITY, "checkpoint": Checkpoint()}, "priority must be given"),
+        (log((0, 1, 1)), {"policy": GIVEN_ORDER}, "order must be given"),
+        (log((0, 1, 1)), {"policy": FAIR_SHARE}, "account must be a column"),
+        (log((0, 1, 1)), {"placement": "tight"}, "placement must be one of count, pack, spread"),
+        (log((0, 1, 1)), {"pool": "five"}, "pool must be one of four; row 1 has five"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_named(jobs, more, message):
+    with pytest.raises(OutOfRange, match=message):
+        replay(jobs, more.pop("cluster", FOUR), more.pop("policy", FIFO), **more)
