@@ -4,41 +4,15 @@ Variables are shares of each workload's need: how much of it runs in each cell, 
 divided by its limit, so that workloads of an hour and of a million stand side by side.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from dcbudget.models.optimize.inputs import Case
+from dcbudget.models.optimize.solver import Rows, maximise
 
-THREADS = 2
 # What counts as some, among shares.
 SOME = 1e-9
-
-
-@dataclass
-class Rows:
-    """Rows of a programme: entries by row, column and value; limits; what each is about.
-
-    `about` holds (what, place, place) of every row, `scale` what it was divided by.
-    """
-
-    columns: int
-    row: list = field(default_factory=list)
-    column: list = field(default_factory=list)
-    value: list = field(default_factory=list)
-    low: list = field(default_factory=list)
-    high: list = field(default_factory=list)
-    scale: list = field(default_factory=list)
-    about: list = field(default_factory=list)
-
-    def add(self, about: tuple, columns, values, low: float, high: float, scale: float = 1.0) -> None:
-        self.row.append(np.full(len(columns), len(self.low)))
-        self.column.append(np.asarray(columns))
-        self.value.append(np.broadcast_to(values, len(columns)) / scale)
-        self.low.append(low / scale)
-        self.high.append(high / scale)
-        self.scale.append(scale)
-        self.about.append(about)
 
 
 @dataclass(frozen=True)
@@ -180,46 +154,10 @@ def solve(
         cost[:] = 0.0
         cost[served] = case.minimum > 0
         low[served], high[served] = 0.0, case.minimum
-    return _run(rows, cost, low, high, whole if deciding else np.zeros(count, bool), cells, gap, seconds)
-
-
-def _run(rows: Rows, cost, low, high, binary: np.ndarray, cells: int, gap: float, seconds: float) -> Solved:
-    """One call of HiGHS; the same input gives the same answer, unless time runs out."""
-    import highspy
-    from scipy.sparse import csc_matrix
-
-    size = len(rows.low), len(cost)
-    entries = np.concatenate(rows.value), (np.concatenate(rows.row), np.concatenate(rows.column))
-    matrix = csc_matrix(entries, size)
-    model = highspy.HighsLp()
-    model.num_row_, model.num_col_ = size
-    model.sense_ = highspy.ObjSense.kMaximize
-    model.col_cost_, model.col_lower_, model.col_upper_ = cost, low, high
-    model.row_lower_, model.row_upper_ = np.array(rows.low), np.array(rows.high)
-    model.a_matrix_.format_ = highspy.MatrixFormat.kColwise
-    model.a_matrix_.start_, model.a_matrix_.index_, model.a_matrix_.value_ = matrix.indptr, matrix.indices, matrix.data
-    deciding = binary.any()
-    if deciding:
-        kinds = np.full(size[1], highspy.HighsVarType.kContinuous)
-        kinds[cells : cells + len(binary)][binary] = highspy.HighsVarType.kInteger
-        model.integrality_ = list(kinds)
-    solver = highspy._Highs()  # highspy.Highs greets on standard output
-    options = {"output_flag": False, "threads": THREADS, "mip_rel_gap": gap, "mip_abs_gap": 0.0,
-               "mip_feasibility_tolerance": 1e-9, "time_limit": float(seconds)}  # fmt: skip
-    for name, option in options.items():
-        solver.setOptionValue(name, option)
-    solver.passModel(model)
-    solver.run()
-    info, answer = solver.getInfo(), solver.getSolution()
-    found = info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
-    shares = np.array(answer.col_value) if found else np.zeros(size[1])
-    objective = info.objective_function_value if found else -np.inf
-    duals, reduced = {}, np.zeros(cells)
-    if found and not deciding:
-        told = np.array(answer.row_dual) / np.array(rows.scale)
-        duals = dict(zip(rows.about, told, strict=True))
-        reduced = np.array(answer.col_dual)[:cells]
+    integer = np.zeros(len(cost), bool)
+    integer[served] = whole & bool(deciding)
+    best = maximise(rows, cost, low, high, integer, gap, seconds)
     return Solved(
-        found, np.maximum(shares[:cells], 0.0), shares[cells : cells + len(binary)], objective,
-        info.mip_dual_bound if deciding else objective, duals, reduced,
+        best.found, np.maximum(best.values[:cells], 0.0), best.values[served], best.objective, best.bound, best.duals,
+        best.reduced[:cells],
     )  # fmt: skip
