@@ -44,8 +44,9 @@ def world(tmp_path_factory):
         con.execute("insert into run_metrics (run_id, job_id, project, step, metric, value) values"
                     " ('beta-into-alpha', '1', null, 1, 'loss', 2.5), ('own', '1', 'alpha', 1, 'loss', 1.5),"
                     " ('of beta', '2', 'beta', 1, 'loss', 9.5), ('of nobody', '3', null, 1, 'loss', 8.5)")  # fmt: skip
-        con.execute("insert into adjustments values ('a1', '2026-05-01', 'ann', 'alpha', 'beta', 5, 'USD', 5, null),"
-                    " ('a2', '2026-05-01', 'ann', null, 'alpha', 4, 'USD', 1, null)")  # fmt: skip
+        con.execute("insert into adjustments (adjustment_id, date, owner, from_project, to_project, amount, currency,"
+                    " promised_saving) values ('a1', '2026-05-01', 'ann', 'alpha', 'beta', 5, 'USD', 5),"
+                    " ('a2', '2026-05-01', 'ann', null, 'alpha', 4, 'USD', 1)")  # fmt: skip
     assert set(warehouse.check(db).set_index("check")["offending_rows"]) == {0}
     return db
 
@@ -125,7 +126,7 @@ def test_tables_are_those_that_are_named(mine):
     """A table or column that the workbook gains is not in an export before somebody says so."""
     assert sorted(relations(mine)) == sorted([*viewer.TABLES, *viewer.VIEWS])
     for table, gone in (("charges", {"tags", "x_extra", "x_load_id"}), ("jobs", {"user_id", "x_load_id"}),
-                        ("adjustments", {"owner"})):  # fmt: skip
+                        ("adjustments", {"owner", "consent"})):  # fmt: skip
         columns = {row[0].lower() for row in rows(mine, f"select column_name from (describe {table})")}
         assert columns and not columns & gone
 

@@ -26,6 +26,7 @@ from dcbudget.spreadsheet import CENT, LARGEST_AMOUNT, NOISE, Line, tidy
 
 STATUSES = ("draft", "approved")
 NAME = re.compile(r"\w([\w .+()-]{0,62}[\w+)])?")
+CURRENCY = re.compile("[A-Z]{3}")
 LONGEST_NAME = 120
 COLUMNS = ["month", "project", "category", "amount", "currency"]
 PLAN_KEY = ("month", "project", "category", "currency")
@@ -101,7 +102,7 @@ def approve(
     ------
     DcbudgetError : there is no such version, or all its amounts are 0.
     """
-    with _transaction(db, wait_seconds) as con:
+    with transaction(db, wait_seconds) as con:
         _freeze(con, _known(con, plan_version))
         return _described(con, plan_version)
 
@@ -127,7 +128,7 @@ def lines_of(plan_version: str, db: str | Path | None = None) -> pd.DataFrame:
     DcbudgetError : there is no such version.
     """
     with warehouse.connect(db) as con:
-        found = pd.DataFrame(_lines(con, _known(con, plan_version)), columns=list(Line._fields))
+        found = pd.DataFrame(stored_lines(con, _known(con, plan_version)), columns=list(Line._fields))
     return found.assign(month=pd.to_datetime(found["month"]), amount=found["amount"].astype(float))
 
 
@@ -177,7 +178,7 @@ def export_workbook(
     from dcbudget.spreadsheet.write import write  # takes longer to import than a plan to save, as `read` does
 
     with warehouse.connect(db, wait_seconds=wait_seconds) as con:
-        lines = _lines(con, _known(con, plan_version))
+        lines = stored_lines(con, _known(con, plan_version))
         plan = _described(con, plan_version)
     write(Path(path), lines, plan_version, plan.status, _mark(lines))
     return plan
@@ -213,7 +214,7 @@ def import_workbook(
     if not (plan_version or returned.plan_version):
         raise DcbudgetError(f"{Path(path).name} does not say which plan version it is; name the one to save it as")
     with warehouse.connect(db, wait_seconds=wait_seconds) as con:
-        now = _lines(con, returned.plan_version) if returned.plan_version else []
+        now = stored_lines(con, returned.plan_version) if returned.plan_version else []
     stale = []
     if returned.plan_version and not now:
         stale = [f"{returned.plan_version}, which was exported, is not in this database"]
@@ -244,15 +245,15 @@ def record_calibration(
     """
     _has_columns(rows, ["name", "value", "unit", "month", "source"])
     kept = [
-        (_text(row.name, "name", "a calibration"), _number(row.value, "value", str(row.name)),
-         _text(row.unit, "unit", str(row.name)), _month(row.month, str(row.name)),
-         _text(row.source, "source", str(row.name)))
+        (checked_text(row.name, "name", "a calibration"), checked_number(row.value, "value", str(row.name)),
+         checked_text(row.unit, "unit", str(row.name)), checked_month(row.month, str(row.name)),
+         checked_text(row.source, "source", str(row.name)))
         for row in rows.itertuples(index=False)
     ]  # fmt: skip
     _refuse_twice([(name, month) for name, _, _, month, _ in kept])
     if kept:
         names, values, units, months, sources = map(list, zip(*kept, strict=True))
-        with _transaction(db, wait_seconds) as con:
+        with transaction(db, wait_seconds) as con:
             con.execute(
                 "delete from calibration where (name, month) in (select unnest(?::varchar[]), unnest(?::date[]))",
                 [names, months],
@@ -272,7 +273,7 @@ def recorded_calibration(db: str | Path | None = None) -> pd.DataFrame:
 
 
 @contextmanager
-def _transaction(db: str | Path | None, wait_seconds: float) -> Iterator[duckdb.DuckDBPyConnection]:
+def transaction(db: str | Path | None, wait_seconds: float) -> Iterator[duckdb.DuckDBPyConnection]:
     """All or nothing, in a database that there is already."""
     path = warehouse.database_path(db)
     if not path.exists():
@@ -290,28 +291,33 @@ def _transaction(db: str | Path | None, wait_seconds: float) -> Iterator[duckdb.
 def _save(lines: list[Line], plan_version: str, status: str, db, wait_seconds: float) -> PlanVersion:
     if status not in STATUSES:
         raise OutOfRange(f"status must be draft or approved, not {status!r}")
+    with transaction(db, wait_seconds) as con:
+        return put(con, lines, plan_version, status)
+
+
+def put(con: duckdb.DuckDBPyConnection, lines: list[Line], plan_version: str, status: str) -> PlanVersion:
+    """Write checked lines as a plan version within a transaction; see `save_plan`."""
     if not isinstance(plan_version, str) or not NAME.fullmatch(plan_version):
         raise OutOfRange(
             f"plan_version must be 1 to 64 letters, digits, spaces and . _ + - ( ), such as 2027-draft,"
             f" not {plan_version!r}"
         )
-    with _transaction(db, wait_seconds) as con:
-        frozen = con.execute(
-            "select count(*) from budget_lines where plan_version = ? and status = 'approved'", [plan_version]
-        ).fetchone()[0]
-        if frozen:
-            raise DcbudgetError(f"plan {plan_version} is approved and stays as it is; save under another name")
-        con.execute("delete from budget_lines where plan_version = ?", [plan_version])
-        months, projects, categories, amounts, currencies, drivers = map(list, zip(*lines, strict=True))
-        con.execute(
-            "insert into budget_lines (plan_version, status, month, project, category, amount, currency, driver)"
-            " select ?, 'draft', unnest(?::date[]), unnest(?::varchar[]), unnest(?::varchar[]),"
-            " unnest(?::varchar[])::decimal(38, 24), unnest(?::varchar[]), unnest(?::varchar[])",
-            [plan_version, months, projects, categories, [f"{amount:f}" for amount in amounts], currencies, drivers],
-        )
-        if status == "approved":
-            _freeze(con, plan_version)
-        return _described(con, plan_version)
+    frozen = con.execute(
+        "select count(*) from budget_lines where plan_version = ? and status = 'approved'", [plan_version]
+    ).fetchone()[0]
+    if frozen:
+        raise DcbudgetError(f"plan {plan_version} is approved and stays as it is; save under another name")
+    con.execute("delete from budget_lines where plan_version = ?", [plan_version])
+    months, projects, categories, amounts, currencies, drivers = map(list, zip(*lines, strict=True))
+    con.execute(
+        "insert into budget_lines (plan_version, status, month, project, category, amount, currency, driver)"
+        " select ?, 'draft', unnest(?::date[]), unnest(?::varchar[]), unnest(?::varchar[]),"
+        " unnest(?::varchar[])::decimal(38, 24), unnest(?::varchar[]), unnest(?::varchar[])",
+        [plan_version, months, projects, categories, [f"{amount:f}" for amount in amounts], currencies, drivers],
+    )
+    if status == "approved":
+        _freeze(con, plan_version)
+    return _described(con, plan_version)
 
 
 def _freeze(con: duckdb.DuckDBPyConnection, plan_version: str) -> None:
@@ -371,7 +377,7 @@ def _known(con: duckdb.DuckDBPyConnection, plan_version: str) -> str:
     return plan_version
 
 
-def _lines(con: duckdb.DuckDBPyConnection, plan_version: str) -> list[Line]:
+def stored_lines(con: duckdb.DuckDBPyConnection, plan_version: str) -> list[Line]:
     """A version's lines, twins that were loaded twice summed."""
     return [Line(*row) for row in con.execute(
         "select month, project, category, sum(amount), currency, max(driver) from budget_lines"
@@ -397,13 +403,14 @@ def _checked(lines: pd.DataFrame, currencies: set[str]) -> list[Line]:
     for month, project, category, amount, currency, driver in zip(*(lines[name] for name in COLUMNS), drivers,
                                                                   strict=True):  # fmt: skip
         line = f"{project}, {category}"
-        first = _month(month, line)
+        first = checked_month(month, line)
         where = f"{line} in {first:%Y-%m}"
-        if not re.fullmatch("[A-Z]{3}", str(currency)):
+        if not CURRENCY.fullmatch(str(currency)):
             raise OutOfRange(f"currency of {where} must be a code such as USD, not {currency!r}")
         kept.append(
-            Line(first, _text(project, "project", where), _text(category, "category", where), _cents(amount, where),
-                 currency, None if pd.isna(driver) or not str(driver).strip() else str(driver).strip())
+            Line(first, checked_text(project, "project", where), checked_text(category, "category", where),
+                 checked_cents(amount, where), currency,
+                 None if pd.isna(driver) or not str(driver).strip() else str(driver).strip())
         )  # fmt: skip
     _refuse_twice([(line.project, line.category, line.currency, line.month) for line in kept])
     found = {line.currency for line in kept}
@@ -428,14 +435,14 @@ def _refuse_twice(keys: list[tuple]) -> None:
         seen.add(key)
 
 
-def _text(value, field: str, where: str) -> str:
+def checked_text(value, field: str, where: str) -> str:
     text = tidy(value) if isinstance(value, str) else ""
     if not text or len(text) > LONGEST_NAME:
         raise OutOfRange(f"{field} of {where} must be a text of 1 to {LONGEST_NAME} characters, not {value!r}")
     return text
 
 
-def _month(value, where: str) -> date:
+def checked_month(value, where: str) -> date:
     try:
         moment = pd.Timestamp(value)
     except (ValueError, TypeError):
@@ -445,7 +452,7 @@ def _month(value, where: str) -> date:
     return moment.date()
 
 
-def _number(value, field: str, where: str) -> float:
+def checked_number(value, field: str, where: str) -> float:
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | Decimal | np.number):
         raise OutOfRange(f"{field} of {where} must be a number, not {value!r}")
     if not np.isfinite(float(value)):
@@ -453,8 +460,8 @@ def _number(value, field: str, where: str) -> float:
     return float(value)
 
 
-def _cents(value, where: str) -> Decimal:
-    number = _number(value, "amount", where)
+def checked_cents(value, where: str) -> Decimal:
+    number = checked_number(value, "amount", where)
     exact = value if isinstance(value, Decimal) else Decimal(repr(number))
     if abs(exact) >= LARGEST_AMOUNT:
         raise OutOfRange(f"amount of {where} must lie between -1e13 and 1e13, not {value}")

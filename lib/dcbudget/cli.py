@@ -330,6 +330,52 @@ def budget_compare(
     _print_frame(compare(a, b, db, by=[name.strip() for name in by.split(",") if name.strip()]), as_json)
 
 
+adjust = typer.Typer(no_args_is_help=True, help="Adjustments: list, accept and reject what was proposed.")
+app.add_typer(adjust, name="adjust")
+Adjustment = Annotated[str, typer.Argument(metavar="ADJUSTMENT", help="An adjustment, such as 2026-07-03-01.")]
+Day = Annotated[str, typer.Option("--date", metavar="DAY", help="The day of the decision, such as 2026-07-03.")]
+
+
+@adjust.command("list")
+def adjust_list(
+    status: Annotated[str, typer.Option(help="Only proposed, accepted or rejected ones.")] = "",
+    db: Database = None,
+    as_json: Json = False,
+) -> None:
+    """List the adjustments with what they promised and what they saved."""
+    from dcbudget.adjustments import summary
+
+    _print_frame(summary(status, db), as_json)
+
+
+@adjust.command("accept")
+def adjust_accept(
+    adjustment: Adjustment,
+    day: Day,
+    consent: Annotated[str, typer.Option(help="Who agreed for the project that gives money.")] = "",
+    name: Annotated[str, typer.Option("--as", help="Name of the new plan version.")] = "",
+    draft: Annotated[bool, typer.Option("--draft", help="Save the new version as a draft.")] = False,
+    db: Database = None,
+    wait: Wait = WAIT_SECONDS,
+) -> None:
+    """Accept an adjustment: its money moves in a new plan version."""
+    from dcbudget.adjustments import accept
+
+    status = "draft" if draft else "approved"
+    found, plan = accept(adjustment, day, consent=consent, plan_version=name, status=status, db=db, wait_seconds=wait)
+    print(found)
+    if plan is not None:
+        _print_plan(plan)
+
+
+@adjust.command("reject")
+def adjust_reject(adjustment: Adjustment, day: Day, db: Database = None, wait: Wait = WAIT_SECONDS) -> None:
+    """Decide against an adjustment, which stays in the ledger."""
+    from dcbudget.adjustments import reject
+
+    print(reject(adjustment, day, db=db, wait_seconds=wait))
+
+
 def main() -> None:
     """Run the command; what the user can put right is one line and exit 1."""
     import duckdb
@@ -471,7 +517,7 @@ def _print_plan(plan) -> None:
 
 
 def _print_frame(frame, as_json: bool) -> None:
-    """A table of plan versions: months as YYYY-MM, money in cents, what is compared with its totals."""
+    """A table of plan versions or adjustments: months as YYYY-MM, money in cents, what is compared with its totals."""
     for name in (name for name in frame if str(frame[name].dtype).startswith("datetime")):
         frame[name] = frame[name].dt.strftime("%Y-%m")
     if as_json:
@@ -481,11 +527,9 @@ def _print_frame(frame, as_json: bool) -> None:
     if "change" in frame:
         totals = frame.groupby("currency", as_index=False)[["a", "b", "change"]].sum()
         rows += [{next(iter(frame)): "Total", **row} for row in totals.to_dict("records")]
-    texts = [
-        [f"{row[name]:z,.2f}" if name in ("amount", "a", "b", "change") else row.get(name, "") for name in frame]
-        for row in rows
-    ]
-    numbers = [position for position, name in enumerate(frame) if name in ("lines", "a")]
+    money = ("amount", "a", "b", "change", "promised")
+    texts = [[f"{row[name]:z,.2f}" if name in money else row.get(name, "") for name in frame] for row in rows]
+    numbers = [position for position, name in enumerate(frame) if name in ("lines", *money)]
     _print_table(list(frame), texts, right_from=min(numbers))
 
 

@@ -29,7 +29,7 @@ TABLES = {
     "requests": ("x_load_id, x_source_row", "project in (from own)"),
     "budget_lines": ("x_load_id, x_source_row", "project in (from own)"),
     "adjustments": (
-        "owner",
+        "owner, consent",
         "coalesce(from_project, to_project) in (from own) and coalesce(to_project, from_project) in (from own)",
     ),
     # Of the whole, because pools are shared out in them; each of their rows is one project's.
@@ -60,7 +60,7 @@ PROJECTS = """
 NOBODY = {"Idle capacity", "Unallocated"}
 # Columns of a closed vocabulary, the provider's or ours, where a word that is also a project's name stays.
 VOCABULARY = re.compile(
-    r"(x_|from_|to_)?project|(pricing_)?category|currency|state|bucket|(commitment_)?status|unit|metric|plan_version"
+    r"(x_|from_|to_)?project|(pricing_|from_|to_)?category|currency|state|bucket|(commitment_)?status|unit|metric|(new_)?plan_version|counterfactual"
     r"|(x_)?gpu_model|gpu_slice|job_link|provider|service|.*(Category|Class|Frequency|Currency|Unit|Type|Status|ServiceName|ServiceSubcategory)"
     r"|(Provider|Publisher|InvoiceIssuer|Region)Name|RegionId|AvailabilityZone|Sku.*"
 )
