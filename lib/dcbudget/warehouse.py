@@ -37,7 +37,7 @@ ACCELERATORS = REFERENCE / "accelerators.csv"
 WAIT_SECONDS = 60.0
 TELL_SECONDS = 2.0
 # Order matters: later views stand on earlier ones.
-STAGING = ("horizon", "tariff_days", "owned_charges", "charges", "runs", "cost_lines", "job_days")
+STAGING = ("horizon", "tariff_days", "owned_charges", "charges", "runs", "cost_lines", "gpu_jobs", "job_days")
 # Under what name an encrypted database is attached.
 ATTACHED = "budget"
 # What `landed.about` calls the projects of a database that holds theirs alone.
@@ -334,6 +334,7 @@ def _open_now(path: Path, kinds: list[bool], write: bool, attach: bool) -> duckd
         encrypted = _kind(path, kinds)
         con = (_attach(path, write, encrypted) if encrypted or attach
                else duckdb.connect(str(path), read_only=not write))  # fmt: skip
+        con.execute("set enable_progress_bar = false")  # a busy machine's bar would be a notebook's output
         # a conversion may have put another file in its place while it was opened
         if before is None or _identity(path) == before:
             kinds.append(encrypted)

@@ -24,10 +24,11 @@ SAME_METRIC = {
     "learning_rate": ("lr", "lrate", "learning-rate", "train/learning_rate", "train/lr"),
     "tokens_per_second": ("tokens_per_sec", "tokens/sec", "tokens/s", "tok/s", "train/tokens_per_second"),
     "samples_per_second": ("samples_per_sec", "samples/sec", "samples/s", "throughput/samples_per_sec"),
-    "step_time": ("step_time_seconds", "step_time_s", "train_step_time", "seconds_per_step"),
-    "mfu": ("train/mfu",),
+    "step_time": ("step_time_seconds", "step_time_s", "train_step_time", "seconds_per_step", "step_seconds",
+                  "iter_time", "iteration-time", "iteration_time", "batch_time", "time_metrics/end_to_end(s)"),
+    "mfu": ("train/mfu", "mfu(%)"),
     "grad_norm": ("gradient_norm", "train/grad_norm"),
-}
+}  # fmt: skip
 _OURS = {name: ours for ours, names in SAME_METRIC.items() for name in names}
 # Of a run's end, as the tools name it, in the words that jobs have.
 STATUS = {
