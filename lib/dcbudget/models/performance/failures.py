@@ -26,7 +26,7 @@ def checkpoint_interval(checkpoint_seconds, mtbf_seconds):
     return np.where(half < 1, np.sqrt(2 * d * m) * (1 + np.sqrt(half) / 3 + half / 9) - d, m)[()]
 
 
-def failure_overhead(gpus, mtbf_gpu_hours, checkpoint_seconds, restart_seconds):
+def failure_overhead(gpus, mtbf_gpu_hours, checkpoint_seconds, restart_seconds, interval_seconds=None):
     """Wall time that checkpoints, repeated work and restarts add, as a share of the time of the work alone; >= 0.
 
     M/tau * exp(R/M) * (exp((tau + d)/M) - 1) - 1 at Daly's interval, with failures that come at random at the rate of
@@ -37,6 +37,7 @@ def failure_overhead(gpus, mtbf_gpu_hours, checkpoint_seconds, restart_seconds):
     mtbf_gpu_hours : GPU-hours between two failures; `PUBLISHED_MTBF_GPU_HOURS` is 50,676.
     checkpoint_seconds : that writing a checkpoint stops the run, d.
     restart_seconds : from a failure until the run goes on from its last checkpoint, R.
+    interval_seconds : of computing between two checkpoints, tau; Daly's where none is given.
 
     Source: Daly 2006, equation 20.
 
@@ -48,7 +49,8 @@ def failure_overhead(gpus, mtbf_gpu_hours, checkpoint_seconds, restart_seconds):
     d = np.asarray(within("checkpoint_seconds", checkpoint_seconds, 0))
     r = np.asarray(within("restart_seconds", restart_seconds, 0))
     m = mtbf * 3600.0 / gpus
-    tau = np.asarray(checkpoint_interval(d, m))
+    tau = np.asarray(checkpoint_interval(d, m) if interval_seconds is None else positive(
+        "interval_seconds", interval_seconds))  # fmt: skip
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         stretch = np.where(tau > 0, m / tau * np.expm1((tau + d) / m), 1.0)
         overhead = np.exp(r / m) * stretch - 1
@@ -56,6 +58,7 @@ def failure_overhead(gpus, mtbf_gpu_hours, checkpoint_seconds, restart_seconds):
         raise OutOfRange(
             f"mtbf_gpu_hours must be larger: on {np.max(gpus):,.0f} GPUs a failure every {np.min(m):,.0f} seconds"
             f" leaves no time between restarts of {np.max(r):,.0f} and checkpoints of {np.max(d):,.0f} seconds"
+            f" {np.max(tau):,.0f} seconds apart"
         )
     return np.maximum(overhead, 0.0)[()]
 
