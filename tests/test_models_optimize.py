@@ -8,7 +8,7 @@ import pytest
 from scipy.optimize import linprog
 
 from dcbudget.errors import ConflictingDemands, OutOfRange
-from dcbudget.models.optimize import IDLE, plan
+from dcbudget.models.optimize import IDLE, genetic, greedy, plan
 
 JAN, FEB = pd.Timestamp("2027-01-01"), pd.Timestamp("2027-02-01")
 HOURS = {JAN: 744.0, FEB: 672.0}
@@ -240,6 +240,73 @@ def test_worth_is_what_a_little_more_brings(goal):
                 assert row.worth == pytest.approx(brought, rel=1e-3, abs=1e-3), row
             some[row.resource] += row.worth > 0
     assert min(some.values()) > 0 and sum(some.values()) > 8, some
+
+
+def holds(given: dict, found) -> None:
+    """Whether a plan keeps to every limit, looked at row by row."""
+    rows = found.rows[found.rows["workload"] != IDLE]
+    there_is = given["capacity"].set_index(["kind", "month"])
+    used = rows.groupby(["kind", "month"])["gpu_hours"].sum()
+    assert (used <= there_is["gpu_hours"].reindex(used.index) * (1 + 1e-6) + 1e-6).all()
+    for one in given["reserved"].itertuples():
+        others = rows[(rows["kind"] == one.kind) & (rows["project"] != one.project)]
+        left = (1 - one.share) * there_is["gpu_hours"][one.kind]
+        assert (others.groupby("month")["gpu_hours"].sum() <= left.min() + 1e-6).all()
+    draw = rows["gpu_hours"] * 1.0 * rows["kind"].map({"owned": 1.0, "rented": 0.5}) / rows["month"].map(HOURS)
+    drawn = draw.groupby(rows["month"]).sum()
+    assert all(drawn.get(month, 0) <= cap + 1e-6 for month, cap in zip((JAN, FEB), given["power_kw"], strict=True))
+    for budget in given["budgets"].itertuples():
+        ours = rows if pd.isna(budget.project) else rows[(rows["project"] == budget.project) & (rows["paid"] == "use")]
+        ours = ours if pd.isna(budget.first_month) else ours[ours["month"] >= budget.first_month]
+        assert ours["money"].sum() <= budget.amount + 0.02
+    wanted = given["workloads"].set_index("workload")
+    most = wanted["most_gpus"].reindex(rows["workload"]).to_numpy() * rows["month"].map(HOURS)
+    assert not (rows["gpu_hours"] > most + 1e-6).any()
+    assert (rows["month"] >= wanted["earliest"].reindex(rows["workload"]).to_numpy()).all()
+    served = found.workloads["served"].to_numpy()
+    assert np.isin(served[~wanted["divisible"]], (0, 1)).all() and (served <= 1).all()
+
+
+@pytest.mark.parametrize("goal", ["value", "net"])
+@pytest.mark.parametrize("seed", range(5))
+def test_never_worse_than_by_rule_or_by_genetic_search(seed, goal):
+    given = random_case(seed)
+    ways = [
+        plan(**given, goal=goal, gap=0.0), genetic(**given, goal=goal, population=8, generations=6),
+        greedy(**given, goal=goal),
+    ]  # fmt: skip
+    for found in ways:
+        holds(given, found)
+        assert found.short == 0
+    objectives = [found.objective for found in ways]
+    assert objectives == sorted(objectives, reverse=True) or np.ptp(objectives) < 0.03
+    assert [np.isnan(found.gap) for found in ways] == [False, True, True]
+
+
+def test_greedy_by_hand_and_what_genetic_search_makes_of_it():
+    """The small one is worth most an hour and leaves no room for the large one, which is worth more in all."""
+    wanted = workloads(
+        {"gpu_hours": 20.0, "value": 60.0, "divisible": False, "deadline": JAN},
+        {"gpu_hours": 100.0, "value": 200.0, "divisible": False, "deadline": JAN},
+        {"gpu_hours": 50.0, "value": 10.0, "minimum_service": 0.2, "deadline": JAN},
+    )
+    given = wanted, able(wanted, owned=1.0), capacity(owned=(110.0, 1.0, "fixed", 1.0))
+    assert greedy(*given).workloads["served"].tolist() == pytest.approx([1.0, 0.0, 1.0])
+    found = genetic(*given, population=10, generations=5)
+    assert found.workloads["served"].tolist() == pytest.approx([0.0, 1.0, 0.2])
+    assert found.rows["money"].sum() == 220.0
+    again = genetic(*given, population=10, generations=5)
+    pd.testing.assert_frame_equal(found.rows, again.rows)
+    assert plan(*given).objective == pytest.approx(found.objective)
+    dear = capacity(owned=(8.0, 1.0, "fixed", 1.0))
+    assert greedy(*given[:2], dear).short == pytest.approx(2.0)
+
+
+def test_greedy_meets_stated_demand_at_no_less_money():
+    wanted = workloads({"deadline": JAN}, {"gpu_hours": 150.0}).drop(columns="value")
+    there_is = capacity(owned=(100.0, 1.0, "fixed", 1.0), rented=(100.0, 2.0, "use", 1.0))
+    given = wanted, able(wanted, owned=1.0, rented=1.0), there_is
+    assert greedy(*given, goal="money").objective == plan(*given, goal="money").objective == 100.0
 
 
 def test_conflict_names_what_conflicts_and_nothing_else():

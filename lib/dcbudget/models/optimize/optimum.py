@@ -31,6 +31,7 @@ class Plan:
     objective : value, value less the money paid by use, or the money paid by use, as the goal says.
     bound : what no plan can exceed (or go below, where money is minimised); nan of a way that proves nothing.
     gap : between the two, as a share of the objective.
+    short : what minimum services lack [reference GPU-hours]; none in an optimised plan.
     worth : one row for one more unit of `resource`: a GPU running for a `month` on a `kind`, a kW over a month, or 1
         of money, for the use of a `project` alone, null for all; `worth` in the unit of the objective, beyond the
         price of the unit. It holds for a little more, with what runs as a whole as it was decided. None of a way
@@ -48,6 +49,7 @@ class Plan:
     objective: float
     bound: float
     gap: float
+    short: float
     worth: pd.DataFrame | None
     seconds: float = field(compare=False, default=0.0)
 
@@ -122,15 +124,18 @@ def answer(found: Case, shares: np.ndarray, way: str, bound: float, worth, secon
     by_use, fixed = float(paid.get("use", 0.0)), float(paid.get("fixed", 0.0))
     objective = {"value": value, "net": value - by_use, "money": by_use}[found.goal]
     bound = -bound if found.goal == "money" else bound
-    gap = max((objective - bound) if found.goal == "money" else (bound - objective), 0.0)
+    apart = (objective - bound) if found.goal == "money" else (bound - objective)
+    gap = np.maximum(apart, 0.0) / max(abs(objective), 1e-9)
+    short = float(found.need @ np.where(served < found.minimum - 1e-6, found.minimum - served, 0.0))
     money = rows.groupby("workload")["money"].sum()
     workloads = pd.DataFrame({
         "workload": found.workloads, "project": [found.projects[p] for p in found.project], "served": served,
         "value": found.value * served,
         "money": [round(float(money.get(name, 0.0)), 2) for name in found.workloads],
     })  # fmt: skip
-    return Plan(way, found.goal, rows, workloads, value, by_use, fixed, objective, bound,
-                gap / max(abs(objective), abs(bound), 1e-9) if gap > 0 else gap, worth, seconds)  # fmt: skip
+    return Plan(
+        way, found.goal, rows, workloads, value, by_use, fixed, objective, bound, float(gap), short, worth, seconds
+    )
 
 
 def _rows(found: Case, shares: np.ndarray) -> pd.DataFrame:
