@@ -1,0 +1,1 @@
+"""What projects will spend: methods and their mean, parts that sum to the whole, intervals, paths, and their tests."""
