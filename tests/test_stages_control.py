@@ -225,6 +225,8 @@ def test_bad_parameters_are_sentences(june):
     for name, value in (("gpus", 0), ("server_price", -1.0), ("tokens", 0.0), ("model_parameters", float("inf"))):
         with pytest.raises(OutOfRange, match=name):
             Strategies(june, **{name: value})
+    with pytest.raises(OutOfRange, match="idle_weights must be names with their values"):
+        Control(idle_weights=[1], database=june.database)
 
 
 def test_spot_is_its_price_and_what_is_repeated(ways, june):
@@ -242,6 +244,18 @@ def test_spot_refuses_what_cannot_be(ways):
     for name, value in (("interruptions_per_1000_gpu_hours", -1.0), ("checkpoint_minutes", float("nan")), ("gpus", 0)):
         with pytest.raises(OutOfRange, match=name):
             ways.spot("A100", **{name: value})
+    with pytest.raises(OutOfRange, match=r"accelerator must be one of .*, not 'H1000'"):
+        ways.spot("H1000")
+    lost = ways.spot("A100", 65_536, 500.0, 60, 120)
+    with pytest.raises(OutOfRange, match=r"interruptions_per_1000_gpu_hours must be fewer .* not 500; spot pays up to"):
+        ways.spot_headline(lost)
+
+
+def test_ownership_refuses_what_cannot_be(ways):
+    with pytest.raises(OutOfRange, match=r"accelerator must be one of .*, not 'H1000'"):
+        ways.owned("H1000")
+    with pytest.raises(OutOfRange, match="rental_price must be above 0 and finite, not 0"):
+        ways.own_or_rent(ways.owned(), rental_price=0)
 
 
 def test_owning_and_renting_cost_the_same_where_they_break_even(ways):

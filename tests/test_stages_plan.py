@@ -15,6 +15,7 @@ from tiny import FLEET, charge, job, make, make_world, rows
 from tiny import budget as line
 
 ROOT = Path(__file__).parents[1]
+STAFF = {"project": "x", "driver": "staff", "heads": 1, "cost_per_month": 1}
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +67,12 @@ def test_first_month_is_the_next_one_or_the_one_that_is_told(plan, world):
         ({"months": 0}, "months must lie between 1 and 36"),
         ({"draws": 10}, "draws must lie between 100"),
         ({"settings": {"growth": 1}}, "settings has no 'growth'; it has demand_growth"),
+        ({"settings": "dear"}, "settings must be names with their values"),
+        ({"drivers": {"project": "x"}}, "drivers must be a list"),
+        ({"drivers": ["x"]}, "a driver must be names with their values"),
+        ({"budget": [1]}, "budget must be a number between 0 and 1e\\+15"),
+        ({"budget": -1}, "budget must lie between 0"),
+        ({"currency": 5}, "currency must be a code such as USD, not 5"),
         ({"budget": "2026"}, "plan 2026 has no line in 2026-07; a budget must cover Jun 2026 to May 2027"),
     ],
 )
@@ -84,6 +91,10 @@ def test_parameters_that_cannot_be(world, parameters, sentence):
         ([{"project": "x", "driver": "template", "template": "prose"}], {}, "template must be one of language"),
         ([{"project": "x", "driver": "template", "size": 2}], {}, "template has no field 'size'"),
         ([{"project": "x", "driver": "storage", "tb": -1}], {}, "tb of storage of x must be at least 0"),
+        ([{"project": "x", "driver": "travel"}], {}, "driver must be one of measured, template, gpu_hours.*'travel'"),
+        ([STAFF | {"months": "x"}], {}, "months of staff of x must be a number"),
+        ([STAFF | {"months": 1.5}], {}, "months of staff of x must be a whole number"),
+        ([STAFF | {"start": 202610}], {}, "start of staff of x must be a month such as 2026-06, not 202610"),
     ],
 )
 def test_drivers_and_settings_that_cannot_be(plan, drivers, settings, sentence):

@@ -10,7 +10,7 @@ import pandas as pd
 from dcbudget.errors import OutOfRange
 from dcbudget.models import calibration, performance
 from dcbudget.models.allocation import whole_cents
-from dcbudget.models.ranges import within
+from dcbudget.models.ranges import whole, within
 
 IDLE = "Idle capacity"
 CATEGORIES = ("Owned hardware", "Power", "Facility and staff", "Rented GPUs", "Storage", "Network", "Other services",
@@ -316,8 +316,8 @@ def demand(
         if kind in ON_GPUS and model not in tflops:
             raise OutOfRange(f"gpu_model of {who} must be one of {', '.join(sorted(tflops)) or 'none'}, not {model!r}")
         start = month_of(given.get("start"), months[0], who)
-        length = int(given.get("months") or (1 if kind in ("training", "epochs") else 0))
-        within(f"months of {who}", length, 0, 1200)
+        length = whole(f"months of {who}", given.get("months") or 0, 0, 1200)
+        length = length or int(kind in ("training", "epochs"))
         since = (months.year - start.year) * 12 + months.month - start.month
         runs = (since >= 0) & ((since < length) | (length == 0))
         level = np.where(runs, (1 + told["growth_per_month"]) ** np.maximum(since, 0), 0.0)
@@ -701,6 +701,8 @@ def month_of(text, first: pd.Timestamp, who: str) -> pd.Timestamp:
     if text is None or text == "":
         return first
     try:
+        if isinstance(text, int | float):  # pandas would take it as nanoseconds since 1970
+            raise TypeError
         return pd.Timestamp(text).to_period("M").to_timestamp()
     except (ValueError, TypeError):
         raise OutOfRange(f"start of {who} must be a month such as {first:%Y-%m}, not {text!r}") from None

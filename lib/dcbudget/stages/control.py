@@ -12,7 +12,15 @@ from dcbudget.models import allocation, commitments, ledger, savings
 from dcbudget.models.calibration import Measure
 from dcbudget.models.privacy import INSIDE
 from dcbudget.stages.calibration import Calibration
-from dcbudget.stages.period import billed_to, in_range, months_with_bills, parse_month, whole_in_range, whole_month
+from dcbudget.stages.period import (
+    billed_to,
+    in_range,
+    months_with_bills,
+    named_values,
+    parse_month,
+    whole_in_range,
+    whole_month,
+)
 from dcbudget.stages.reading import Reading
 from dcbudget.tables import CENTS, COUNT, HOURS, MONEY, RATE, SIGNED, Headline, Table
 
@@ -77,7 +85,7 @@ class Control:
         self.database, self.db = database, database or None
         self.months = months_with_bills(self.db)
         self.month = parse_month(month or whole_month(self.months, self.db), self.months)
-        self.share_idle, self.idle_weights = share_idle, dict(idle_weights or {})
+        self.share_idle, self.idle_weights = share_idle, named_values("idle_weights", idle_weights)
         self.draws = whole_in_range("draws", draws, 100, 100_000)
         self.seed = whole_in_range("seed", seed, 0, 2**31 - 1)
         least_group = whole_in_range("least_group", least_group, 1, 1000)

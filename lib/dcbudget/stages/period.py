@@ -1,6 +1,7 @@
 """Which month and which plan a stage speaks of; wrong ones are errors of one line."""
 
 import re
+from collections.abc import Mapping
 
 import pandas as pd
 
@@ -91,6 +92,18 @@ def plan_for(month: pd.Timestamp, plan_version: str, db=None) -> str:
         return plan["plan_version"]
     covering = plans[plans["covers"]]
     return covering["plan_version"].iloc[-1] if len(covering) else ""
+
+
+def named_values(name: str, value: Mapping | None) -> dict:
+    """What a parameter tells by name, such as {"pue": 1.3}; nothing for None.
+
+    Raises
+    ------
+    OutOfRange : it is no mapping.
+    """
+    if value is not None and not isinstance(value, Mapping):
+        raise OutOfRange(f'{name} must be names with their values, such as {{"name": 1}}, not {value!r}')
+    return dict(value or {})
 
 
 def in_range(name: str, value: float, low: float, high: float) -> float:

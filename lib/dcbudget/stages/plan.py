@@ -13,7 +13,7 @@ from dcbudget.models.planning import IDLE, Settings
 from dcbudget.models.review import variance_by
 from dcbudget.stages.calibration import Calibration
 from dcbudget.stages.outlook import STARTS, Outlook
-from dcbudget.stages.period import plan_for, whole_in_range
+from dcbudget.stages.period import in_range, named_values, plan_for, whole_in_range
 from dcbudget.tables import CENTS, COUNT, MONEY, RATE, SIGNED, SIGNED_RATE, Headline, Table
 
 MEASURED, TEMPLATE = "measured", "template"
@@ -110,11 +110,13 @@ class Plan:
         first = _first_month(first_month, possible)
         self.months = pd.date_range(first, periods=count, freq="MS")
         self.outlook = Outlook(self.known, self.months, database)
-        self.drivers = [dict(driver) for driver in drivers]
-        told = dict(settings or {})
+        if isinstance(drivers, str | Mapping) or not isinstance(drivers, Sequence):
+            raise OutOfRange(f'drivers must be a list such as [{{"project": ..., "driver": ...}}], not {drivers!r}')
+        self.drivers = [named_values("a driver", driver) for driver in drivers]
+        told = named_values("settings", settings)
         self._shares = {name: told.pop(name) for name in ("foreign_share", "correlation") if name in told}
         self.settings = self._with(self.outlook.base, told)
-        self._given = budget
+        self._given = budget if isinstance(budget, str) else in_range("budget", budget, 0, 1e15)
         self._drafts: dict[str, tuple[planning.Model, planning.Factors]] = {}
         self.span = f"{self.months[0]:%b %Y} to {self.months[-1]:%b %Y}"
         self.basis = f"effective cost, {self.currency}{self.outlook.reading.rates_remark}"
@@ -159,8 +161,11 @@ class Plan:
                 changes.setdefault(str(driver.get("project")), {}).update(driver)
             elif driver.get("driver") == TEMPLATE:
                 others += self._from_template(driver)
-            else:
+            elif driver.get("driver") in planning.DRIVERS:
                 others.append(driver)
+            else:
+                kinds = ", ".join([MEASURED, TEMPLATE, *planning.DRIVERS])
+                raise OutOfRange(f"driver must be one of {kinds}, not {driver.get('driver')!r}")
         drivers = [*self.outlook.drivers(changes), *others]
         demand = planning.demand(drivers, self.months, self.outlook.base, self.outlook.tflops)
         models = sorted(set(demand.drivers["resource"]) & self.outlook.tflops.keys())
@@ -190,8 +195,7 @@ class Plan:
         if isinstance(self._given, str) and self._given:
             return self._of_version(self._given)
         if self._given:
-            whole = planning.within("budget", self._given, 0, 1e15)
-            return self.base.by_month * whole / self.base.total if self.base.total else self.base.by_month
+            return self.base.by_month * self._given / self.base.total if self.base.total else self.base.by_month
         return self._of_version(self._approved) if self._approved else self.base.by_month
 
     @cached_property

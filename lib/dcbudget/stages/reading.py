@@ -41,7 +41,7 @@ class Reading:
         )
         every = amounts["currency"].tolist()
         found = amounts.loc[amounts["decided"], "currency"].tolist() or every
-        if currency and not re.fullmatch("[A-Z]{3}", currency):
+        if currency and not re.fullmatch("[A-Z]{3}", str(currency)):
             raise DcbudgetError(f"currency must be a code such as USD, not {currency!r}")
         if not found:
             raise DcbudgetError("there are no amounts, and so no currency")

@@ -11,6 +11,7 @@ from dcbudget.errors import DcbudgetError, OutOfRange
 from dcbudget.models import cost, performance
 from dcbudget.models.cost import Owned
 from dcbudget.models.currency import convert
+from dcbudget.models.ranges import positive
 from dcbudget.stages.control import Control
 from dcbudget.stages.period import in_range, whole_in_range
 from dcbudget.tables import CENTS, COUNT, MONEY, RATE, Headline, Table
@@ -172,7 +173,7 @@ class Renting:
         ------
         DcbudgetError : a value out of its range, an unknown accelerator or price.
         """
-        accelerator = accelerator or self.accelerator
+        accelerator = self.card(accelerator or self.accelerator).name
         gpus = whole_in_range("gpus", self.spot_gpus if gpus is None else gpus, 1, MOST_GPUS)
         checkpoint = 60 * in_range("checkpoint_minutes", checkpoint_minutes, 0, 24 * 60)
         restart = 60 * in_range("restart_minutes", restart_minutes, 0, 24 * 60)
@@ -206,6 +207,11 @@ class Renting:
 
     def spot_headline(self, spot: Spot) -> Headline:
         """What spot saves, and up to when."""
+        if not np.isfinite(spot.overhead):
+            raise OutOfRange(
+                f"interruptions_per_1000_gpu_hours must be fewer for this job ever to end, not"
+                f" {1000 * spot.interruptions_per_gpu_hour:g}; spot pays up to {1000 * spot.worth_up_to:.2g}"
+            )
         saving = 1 - spot.cost_per_gpu_hour / spot.on_demand_price
         limit = f"{1000 * spot.worth_up_to:.2g}" if np.isfinite(spot.worth_up_to) else "any"
         figures = [
@@ -268,7 +274,7 @@ class Renting:
         ------
         DcbudgetError : no purchase price is known, a value out of its range.
         """
-        accelerator = accelerator or self.accelerator
+        accelerator = self.card(accelerator or self.accelerator).name
         price = self.purchase_price(accelerator) if price_per_gpu is None else price_per_gpu
         values = {"server_life_years": life_years, "gpu_watts": watts, "pue": pue, "power_price_per_kwh": price_per_kwh}
         life, draw, pue, per_kwh = (
@@ -307,6 +313,7 @@ class Renting:
         accelerator = accelerator or self.accelerator
         used = self.known["allocation_rate"].value if utilisation is None else utilisation
         rental = self.known.money(accelerator, "on-demand") if rental_price is None else rental_price
+        positive("rental_price", rental)
         committed = self.known.price(accelerator, "committed").value
         curves = cost.break_even(owned, rental, committed if np.isfinite(committed) else None)
         return Ownership(curves, accelerator, float(cost.break_even_utilisation(owned, rental)), used,
