@@ -206,3 +206,60 @@ class Reference:
             self.stop(job)
             self.queue.append(job)
         return self.fit(self.free, head)
+
+
+class Promises:
+    """Conservative backfill on GPUs that are counted, with the list of reservations alone."""
+
+    def __init__(self, jobs, gpus):
+        self.jobs, self.gpus = jobs, gpus
+        self.running, self.queue, self.reserved, self.promised, self.planned_end = [], [], {}, {}, {}
+
+    def run(self):
+        to_come = sorted(self.jobs, key=lambda job: (job.submit, job.keys))
+        while to_come or self.running or self.queue:
+            time = min(
+                [min(job.start + job.elapsed, self.planned_end[job.row]) for job in self.running]
+                + [self.reserved[job.row] for job in self.queue]
+                + [job.submit for job in to_come[:1]]
+            )
+            ended = [job for job in self.running if job.start + job.elapsed <= time]
+            early = any(self.planned_end[job.row] > time for job in ended)
+            for job in ended:
+                job.end = time
+                self.running.remove(job)
+            late = [job for job in self.running if self.planned_end[job.row] <= time]
+            self.queue.sort(key=lambda job: job.keys)
+            if late:
+                for job in late:
+                    self.planned_end[job.row] = time + (time - job.start)
+                self.reserved = {}
+                for job in self.queue:
+                    self.reserve(job, time)
+            elif early:
+                for job in self.queue:
+                    before = self.reserved.pop(job.row)
+                    self.reserve(job, time)
+                    assert self.reserved[job.row] <= before
+            while to_come and to_come[0].submit <= time:
+                self.queue.append(to_come.pop(0))
+                self.reserve(self.queue[-1], time)
+                self.promised[self.queue[-1].row] = self.reserved[self.queue[-1].row]
+            for job in [job for job in self.queue if self.reserved[job.row] <= time]:
+                job.start = time
+                self.planned_end[job.row] = time + max(job.planned, 1e-3)
+                self.queue.remove(job)
+                del self.reserved[job.row]
+                self.running.append(job)
+        return self.jobs
+
+    def reserve(self, job, time):
+        spans = [(time, self.planned_end[one.row], one.gpus) for one in self.running]
+        spans += [(self.reserved[one.row], self.reserved[one.row] + max(one.planned, 1e-3), one.gpus)
+                  for one in self.queue if one.row in self.reserved and one is not job]  # fmt: skip
+        for begin in sorted({time} | {end for _, end, _ in spans if end > time}):
+            end = begin + max(job.planned, 1e-3)
+            moments = [begin] + [a for a, _, _ in spans if begin < a < end]
+            if all(sum(g for a, b, g in spans if a <= t < b) + job.gpus <= self.gpus for t in moments):
+                self.reserved[job.row] = begin
+                return

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from dcbudget.errors import OutOfRange
 from dcbudget.models.replay import (
+    CONSERVATIVE,
     EASY,
     FAIR_SHARE,
     FIFO,
@@ -26,7 +27,7 @@ from dcbudget.models.replay import (
     Pool,
     replay,
 )
-from replay_reference import Job, Reference
+from replay_reference import Job, Promises, Reference
 
 ONE = Cluster(Pool("one", nodes=1, gpus_per_node=1))
 FOUR = Cluster(Pool("four", nodes=1, gpus_per_node=4, price_per_gpu_hour=2, busy_watts_per_gpu=1000,
@@ -108,6 +109,8 @@ def by_reference(jobs, policy: Policy, pool: Pool, *, placement, whole_nodes=Tru
     ]  # fmt: skip
     nodes, per_node = (1, pool.gpus) if placement == "count" else (pool.nodes, pool.gpus_per_node)
     checkpoint = checkpoint or Checkpoint()
+    if policy.backfill == "conservative":
+        return Promises(told, pool.gpus).run()
     return Reference(
         told, nodes, per_node, backfill=policy.backfill, depth=policy.depth, preemptive=policy.preemptive,
         half_life=policy.half_life_seconds if policy.order == "fair_share" else None, shares=shares,
@@ -129,6 +132,25 @@ def test_agrees_with_the_reference(name, placed):
         assert found.end.tolist() == [job.end for job in expected], seed
         assert found.by_job("preemptions").tolist() == [job.preemptions for job in expected], seed
         assert found.by_job("lost").tolist() == [job.lost for job in expected], seed
+
+
+@pytest.mark.parametrize("order", ["fifo", "shortest", "smallest"])
+@pytest.mark.parametrize("requested", ["requested_seconds", "elapsed_seconds", "enough"])
+def test_conservative_agrees_with_the_reference(order, requested):
+    policy, pool = replace(CONSERVATIVE, order=order), Pool("p", nodes=4, gpus_per_node=4)
+    for seed in range(40):
+        jobs = random_log(seed)
+        jobs["requested_seconds"] = np.maximum(jobs["requested_seconds"], 1)
+        if requested != "requested_seconds":
+            more = jobs["requested_seconds"] % 17 if requested == "enough" else 0
+            jobs["requested_seconds"] = jobs["elapsed_seconds"].clip(lower=1) + more
+        found = replay(jobs, Cluster(pool), policy, requested="requested_seconds")
+        expected = by_reference(jobs, policy, pool, placement="count")
+        assert found.start.tolist() == [job.start for job in expected], seed
+        assert found.end.tolist() == [job.end for job in expected], seed
+        if requested != "requested_seconds":
+            # nobody starts later than was promised, and some start sooner
+            assert (found.start <= found.by_job("promised")).all()
 
 
 # Closed forms.

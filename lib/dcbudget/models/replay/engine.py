@@ -5,6 +5,7 @@ import math
 import numpy as np
 from numba import njit
 
+from dcbudget.models.replay.compiled import SOURCES, inner
 from dcbudget.models.replay.nodes import BOTH, LATER, NOW, choose
 from dcbudget.models.replay.queues import (
     DEPTH,
@@ -38,20 +39,9 @@ FREE_WHILE_WAITING, FREE_IN_PARTS, HELD_BY_NODES, INTERVAL, RESTART, HALF_LIFE, 
 LEAST_PLANNED_SECONDS = 1e-3
 
 
-@njit(cache=True)
-def run(s, arrivals, history):
-    """Replay one pool.
-
-    Parameters
-    ----------
-    s : State, filled for the jobs, with all nodes free.
-    arrivals : jobs by submission.
-    history : array (rows, 5); receives job, node, units, begin and end of everything that held GPUs. It grows.
-
-    Returns
-    -------
-    the history, which `count[HISTORY]` rows are of.
-    """
+@inner
+def _run(s, arrivals, history):
+    """Replay one pool, see `run`."""
     n, arrived, last = len(arrivals), 0, 0.0
     while True:
         time = np.inf
@@ -82,7 +72,7 @@ def run(s, arrivals, history):
         _schedule(s, time, ended, first_new, history)
 
 
-@njit(cache=True)
+@inner
 def _pass_time(s, elapsed):
     """Count what held until now."""
     if elapsed <= 0:
@@ -105,7 +95,7 @@ def _pass_time(s, elapsed):
             s.accounts[a].usage = s.accounts[a].usage * math.exp(-decay) + gained
 
 
-@njit(cache=True)
+@inner
 def _release(s, job, time, history):
     """Take a running job off its nodes."""
     count = s.count
@@ -127,7 +117,7 @@ def _release(s, job, time, history):
         remove_running(s, job)
 
 
-@njit(cache=True)
+@inner
 def _begin(s, job, pieces, time):
     """Start a job on the nodes that were chosen."""
     count = s.count
@@ -153,26 +143,26 @@ def _begin(s, job, pieces, time):
         add_running(s, job)
 
 
-@njit(cache=True)
+@inner
 def _to_plan(job):
     """Seconds that a job is planned for from its next start on, but a restart."""
     return max(job.planned - (job.elapsed - job.left), LEAST_PLANNED_SECONDS)
 
 
-@njit(cache=True)
+@inner
 def _fit(s, when, job):
     """Nodes for a job in what is free now, later, or both; 0 where it does not fit."""
     rule = s.rule
     return choose(s.nodes, when, rule[PER_NODE], s.jobs[job].units, rule[SPREAD], rule[WHOLE], s.choice)
 
 
-@njit(cache=True)
+@inner
 def _look_ahead(s):
     for i in range(len(s.nodes)):
         s.nodes[i].later = s.nodes[i].free
 
 
-@njit(cache=True)
+@inner
 def _schedule(s, time, ended, first_new, history):
     """Start what may start now."""
     if waiting(s) == 0:
@@ -204,7 +194,7 @@ def _schedule(s, time, ended, first_new, history):
     _backfill(s, time, first_new)
 
 
-@njit(cache=True)
+@inner
 def _shadow(s, time):
     """When the head will start by planned ends; leaves in `later` what is free then beside it."""
     head = waits_at(s, 0)
@@ -230,7 +220,7 @@ def _shadow(s, time):
     return shadow
 
 
-@njit(cache=True)
+@inner
 def _backfill(s, time, place):
     """Start those behind the head that do not delay it."""
     shadow = s.seconds[SHADOW]
@@ -257,7 +247,7 @@ def _backfill(s, time, place):
         _begin(s, job, pieces, time)
 
 
-@njit(cache=True)
+@inner
 def _make_room(s, head, time, history):
     """Preempt as few jobs of lower classes as the head needs; returns its nodes, 0 where all of them do not suffice."""
     count = s.count
@@ -301,7 +291,7 @@ def _make_room(s, head, time, history):
     return _fit(s, NOW, head)
 
 
-@njit(cache=True)
+@inner
 def _rather(s, job, other):
     """Whether a job is preempted before another: lower class, then later begun, then later in the line."""
     if s.jobs[job].klass != s.jobs[other].klass:
@@ -311,7 +301,7 @@ def _rather(s, job, other):
     return job > other
 
 
-@njit(cache=True)
+@inner
 def _give(s, job, sign):
     piece = s.jobs[job].piece
     while piece >= 0:
@@ -319,7 +309,7 @@ def _give(s, job, sign):
         piece = s.pieces[piece].next
 
 
-@njit(cache=True)
+@inner
 def _preempt(s, job, time, history):
     """Stop a running job; it keeps its work up to the last checkpoint, and waits again."""
     ran = time - s.jobs[job].begun
@@ -337,3 +327,27 @@ def _preempt(s, job, time, history):
     forget_event(s, job)
     _release(s, job, time, history)
     enqueue(s, job)
+
+
+def _entry(sources):
+    @njit(cache=True)
+    def run(s, arrivals, history):
+        """Replay one pool.
+
+        Parameters
+        ----------
+        s : State, filled for the jobs, with all nodes free.
+        arrivals : jobs by submission.
+        history : array (rows, 5); receives job, node, units, begin and end of everything that held GPUs. It grows.
+
+        Returns
+        -------
+        the history, which `count[HISTORY]` rows are of.
+        """
+        sources  # noqa: B018  makes them a part of the key of the compiled cache
+        return _run(s, arrivals, history)
+
+    return run
+
+
+run = _entry(SOURCES)

@@ -1,11 +1,11 @@
 """Which nodes a job gets. GPUs are counted in whole units; where nodes do not matter, all GPUs are one node."""
 
-from numba import njit
+from dcbudget.models.replay.compiled import inner
 
 NOW, LATER, BOTH = 0, 1, 2
 
 
-@njit(cache=True)
+@inner
 def choose(nodes, when, per_node, need, spread, whole, choice):
     """Find nodes for a job, in `choice`.
 
@@ -36,14 +36,14 @@ def choose(nodes, when, per_node, need, spread, whole, choice):
     return _anywhere(nodes, when, need, choice)
 
 
-@njit(cache=True)
+@inner
 def _room(one, when):
     if when == NOW:
         return one.free
     return one.later if when == LATER else min(one.free, one.later)
 
 
-@njit(cache=True)
+@inner
 def _one(nodes, when, need, spread, per_node, taken, count):
     """The node for a part; with `per_node` above 0, none of the first `count` that are taken."""
     best, found = -1, 0
@@ -60,7 +60,7 @@ def _one(nodes, when, need, spread, per_node, taken, count):
     return best
 
 
-@njit(cache=True)
+@inner
 def _whole(nodes, when, per_node, need, spread, choice):
     wanted = need // per_node
     count = 0
@@ -84,7 +84,7 @@ def _whole(nodes, when, per_node, need, spread, choice):
     return count
 
 
-@njit(cache=True)
+@inner
 def _anywhere(nodes, when, need, choice):
     total = 0
     for i in range(len(nodes)):

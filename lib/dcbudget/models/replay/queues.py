@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from dcbudget.models.replay.compiled import inner
 
 # Places in `State.count`.
 FIRST, LAST, EVENTS, RUNNING, FREE_PIECE, HISTORY, FREE, LINE = range(8)
@@ -61,7 +62,7 @@ class State(NamedTuple):
     seconds: np.ndarray
 
 
-@njit(cache=True)
+@inner
 def enqueue(s, job):
     """Put a job among those that wait; returns its place, 0 first."""
     count, queue = s.count, s.queue
@@ -78,19 +79,19 @@ def enqueue(s, job):
     return at - count[FIRST]
 
 
-@njit(cache=True)
+@inner
 def waiting(s):
     """How many jobs wait."""
     return s.count[LAST] - s.count[FIRST]
 
 
-@njit(cache=True)
+@inner
 def waits_at(s, place):
     """The job at a place of the line, 0 first."""
     return s.line[s.count[LINE] + place] if s.rule[FAIR] else s.queue[s.count[FIRST] + place]
 
 
-@njit(cache=True)
+@inner
 def dequeue(s, place):
     """Take the job at a place of the line out of it."""
     count, queue = s.count, s.queue
@@ -106,7 +107,7 @@ def dequeue(s, place):
     count[FIRST] += 1
 
 
-@njit(cache=True)
+@inner
 def _place(values, low, high, value):
     """Where a value goes among sorted ones: the first that is not less."""
     if high > low and values[high - 1] < value:
@@ -120,7 +121,7 @@ def _place(values, low, high, value):
     return low
 
 
-@njit(cache=True)
+@inner
 def line_up(s):
     """Order the line by the use of each job's account, as part of its share."""
     accounts, count = s.accounts, s.count
@@ -153,17 +154,17 @@ def line_up(s):
     count[LINE] = 0
 
 
-@njit(cache=True)
+@inner
 def _used(account):
     return account.usage / account.share
 
 
-@njit(cache=True)
+@inner
 def _sooner(a, b):
     return a.time < b.time or (a.time == b.time and a.job < b.job)
 
 
-@njit(cache=True)
+@inner
 def push_event(s, time, job):
     """Note an end to come."""
     events = s.events
@@ -179,7 +180,7 @@ def push_event(s, time, job):
     events[at].job = job
 
 
-@njit(cache=True)
+@inner
 def pop_event(s):
     """Forget the next end to come."""
     events = s.events
@@ -199,7 +200,7 @@ def pop_event(s):
     events[at] = events[n]
 
 
-@njit(cache=True)
+@inner
 def forget_event(s, job):
     """Take a job's end out of those to come."""
     events = s.events
@@ -213,7 +214,7 @@ def forget_event(s, job):
     pop_event(s)
 
 
-@njit(cache=True)
+@inner
 def _place_of_run(s, time, job):
     low, high = 0, s.count[RUNNING]
     while low < high:
@@ -225,7 +226,7 @@ def _place_of_run(s, time, job):
     return low
 
 
-@njit(cache=True)
+@inner
 def add_running(s, job):
     """Put a job among those that run, by its planned end."""
     at = _place_of_run(s, s.jobs[job].expected, job)
@@ -236,7 +237,7 @@ def add_running(s, job):
     s.count[RUNNING] += 1
 
 
-@njit(cache=True)
+@inner
 def remove_running(s, job):
     """Take a job from those that run."""
     at = _place_of_run(s, s.jobs[job].expected, job)

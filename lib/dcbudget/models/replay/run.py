@@ -61,8 +61,8 @@ def replay(
     """
     if placement not in PLACEMENTS:
         raise OutOfRange(f"placement must be one of {', '.join(PLACEMENTS)}, not {placement!r}")
-    if policy.backfill == "conservative":
-        raise OutOfRange("backfill must be None or easy; conservative backfill cannot be replayed yet")
+    if policy.backfill == "conservative" and placement != "count":
+        raise OutOfRange("placement must be count under conservative backfill, which promises GPUs but no nodes")
     log = read(jobs, cluster, elapsed=elapsed, pool=pool)
     told = {
         "planned": _planned(log, policy, requested),
@@ -129,7 +129,7 @@ def _accounts(log: Log, policy: Policy, account, shares) -> tuple[np.ndarray, np
 
 def _run_pool(log, told, place, cluster, policy, checkpoint, placement, whole_nodes) -> PoolRun:
     """Replay the jobs of one pool."""
-    from dcbudget.models.replay import engine, state
+    from dcbudget.models.replay import conservative, engine, state
 
     rows = np.flatnonzero(log.pool == place)
     # in the order in which they wait, so that the lesser number goes first
@@ -140,6 +140,13 @@ def _run_pool(log, told, place, cluster, policy, checkpoint, placement, whole_no
         log, rows, told, cluster.pools[place], policy, checkpoint, placement == "spread", placement != "count",
         whole_nodes,
     )  # fmt: skip
-    arrivals = np.lexsort((rows, s.jobs["submit"])).astype(np.int64)
+    arrivals = np.argsort(s.jobs["submit"], kind="stable")
+    if policy.backfill == "conservative":
+        history, promised = np.empty((len(rows), 5)), np.empty(len(rows))
+        steps = 4 * len(rows) + 4
+        conservative.run(
+            s, arrivals, history, np.empty(steps), np.empty(steps, np.int64), promised, np.empty(len(rows))
+        )
+        return state.read(s, rows, history, promised)
     history = engine.run(s, arrivals, np.empty((len(rows) + len(s.pieces), 5)))
     return state.read(s, rows, history)

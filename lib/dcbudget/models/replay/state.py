@@ -43,7 +43,7 @@ def fill(log, rows, told, pool, policy, checkpoint, spread, by_node, whole_nodes
     )  # fmt: skip
 
 
-def read(s: queues.State, rows, history) -> PoolRun:
+def read(s: queues.State, rows, history, promised=None) -> PoolRun:
     """What came of the replay, in the rows of the log."""
     made = history[: s.count[queues.HISTORY]]
     return PoolRun(
@@ -52,5 +52,5 @@ def read(s: queues.State, rows, history) -> PoolRun:
         held_job=rows[made[:, 0].astype(np.int64)], held_node=made[:, 1].astype(np.int64), held_units=made[:, 2],
         held_from=made[:, 3], held_to=made[:, 4],
         free_while_waiting=s.seconds[engine.FREE_WHILE_WAITING], free_in_parts=s.seconds[engine.FREE_IN_PARTS],
-        held_by_nodes=s.seconds[engine.HELD_BY_NODES],
+        promised=promised, held_by_nodes=s.seconds[engine.HELD_BY_NODES],
     )  # fmt: skip
