@@ -73,7 +73,7 @@ def genetic(
         def _evaluate(self, keys, out, *args, **kwargs):
             out["F"] = np.array([-fill(np.argsort(one, kind="stable"))[1] for one in keys])
 
-    first = np.random.default_rng(seed).random((population, count))
+    first = np.random.default_rng(seed).uniform(size=(population, count))
     first[0, _by_rule(found)] = np.arange(count) / count
     best = minimize(Orders(), GA(pop_size=population, sampling=first), ("n_gen", generations), seed=seed)
     shares, _ = fill(np.argsort(best.X, kind="stable"))
