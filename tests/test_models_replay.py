@@ -25,7 +25,9 @@ from dcbudget.models.replay import (
     Cluster,
     Policy,
     Pool,
+    grid,
     replay,
+    sweep,
 )
 from replay_reference import Job, Promises, Reference
 
@@ -285,3 +287,109 @@ def test_easy_never_delays_the_head(seed):
 def test_bad_input_is_named(jobs, more, message):
     with pytest.raises(OutOfRange, match=message):
         replay(jobs, more.pop("cluster", FOUR), more.pop("policy", FIFO), **more)
+
+
+# What was published, money and energy, and many replays at once.
+
+
+@pytest.fixture(scope="module")
+def nasa(real) -> pd.DataFrame:
+    """The NASA iPSC/860 log: job, submit, run time, processors."""
+    path = real / "jobs/NASA-iPSC-1993-3.1-cln.swf.gz"
+    fields = pd.read_csv(path, sep=r"\s+", comment=";", header=None)
+    return pd.DataFrame({"submit_time": fields[1], "elapsed_seconds": fields[3], "gpus": fields[4]})
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("policy", [FIFO, EASY, CONSERVATIVE, SMALLEST_FIRST], ids=lambda policy: policy.name)
+def test_nasa_log_holds_its_published_processor_hours(nasa, policy):
+    found = replay(nasa, Cluster(Pool("iPSC/860", nodes=128, gpus_per_node=1)), policy, requested="elapsed_seconds")
+    metrics = found.metrics()
+    assert metrics["jobs"] == 18_239
+    assert metrics["allocated_gpu_hours"] == pytest.approx(131_732.78, abs=0.005)
+    # the log's times of submission are those of its starts, so that on the same machine hardly anybody waits
+    assert metrics["median_wait_seconds"] == 0 and metrics["utilisation"] == pytest.approx(0.4667, abs=0.002)
+
+
+def test_money_energy_and_deadlines_by_hand():
+    jobs = log((0, 3, 3600), (0, 2, 1800), project=["a", None])
+    found = replay(jobs, FOUR, FIFO, deadlines=[3600, 4600])
+    metrics = found.metrics()
+    # 3 GPUs for an hour and then 2 for half an hour, of 4 GPUs for 1.5 hours at 2; 1 kW busy, 0.1 kW idle, PUE 1.5
+    assert metrics["makespan_seconds"] == 5400
+    assert (metrics["capacity_gpu_hours"], metrics["allocated_gpu_hours"]) == (6, 4)
+    assert (metrics["capacity_cost"], metrics["allocated_cost"], metrics["idle_cost"]) == (12, 8, 4)
+    assert metrics["energy_kwh"] == pytest.approx((4 * 1 + 2 * 0.1) * 1.5)
+    assert metrics["utilisation"] == pytest.approx(4 / 6)
+    assert metrics["idle_while_waiting"] == pytest.approx(1 / 6)
+    assert (metrics["deadlines"], metrics["deadlines_missed"], metrics["mean_tardiness_seconds"]) == (2, 1, 400)
+    assert metrics["mean_slowdown"] == (1 + 5400 / 1800) / 2
+    assert found.by("project")["gpu_hours"].tolist() == [3, 1]
+    assert found.by("project")["deadlines_missed"].tolist() == [0, 1]
+
+
+def test_fragments_of_nodes_by_hand():
+    """Two nodes of four: two jobs of one GPU, and one of a whole node and a half."""
+    cluster, jobs = Cluster(Pool("p", nodes=2, gpus_per_node=4)), log((0, 1, 10), (0, 1, 10), (0, 6, 10))
+    found = {name: replay(jobs, cluster, FIFO, placement=name) for name in ("count", "pack", "spread")}
+    assert [found[name].start[2] for name in found] == [0, 0, 10]
+    assert found["pack"].placements.query("row == 2")[["node", "gpus"]].to_numpy().tolist() == [[1, 4], [0, 2]]
+    spread = found["spread"].metrics()
+    # from 0 to 10 six GPUs are free, all on nodes in part use; then two beside the larger job
+    assert spread["held_by_nodes"] == pytest.approx(6 / 16) and spread["fragmentation"] == pytest.approx(1.0)
+
+
+def test_a_preempted_job_keeps_its_work_up_to_the_last_checkpoint():
+    jobs = log((0, 4, 100), (37, 4, 10))
+    found = replay(jobs, FOUR, PRIORITY, priority=[0, 1], checkpoint=Checkpoint(10, 5))
+    # 30 of 37 seconds are kept: from 47 on 5 seconds of restart and 70 of work
+    assert found.end.tolist() == [122, 47]
+    assert found.by_job("lost").tolist() == [7, 0] and found.by_job("restarted").tolist() == [5, 0]
+    assert found.jobs["wait_seconds"].tolist() == [10, 0] and found.jobs["preemptions"].tolist() == [1, 0]
+    assert found.metrics()["lost_gpu_hours"] == pytest.approx(4 * 12 / 3600)
+
+
+def test_pools_serve_their_models_and_times_stay_timestamps():
+    pools = Cluster([Pool("old", "A100", 1, 4), Pool("new", "H100", 1, 4)])
+    jobs = log((0, 4, 60), (0, 4, 60), (0, 0.5, 60), gpu_model=["A100", "H100", "H100"])
+    jobs["submit_time"] = pd.to_datetime(jobs["submit_time"], unit="s", origin="2026-01-01")
+    found = replay(jobs, pools, FIFO).jobs
+    assert found["pool"].tolist() == ["old", "new", "new"]
+    assert found["start_time"].dt.second.tolist() == [0, 0, 0] and found["start_time"].dt.minute.tolist() == [0, 0, 1]
+    with pytest.raises(OutOfRange, match=r"gpu_model must be that of a pool \(A100, H100\); 1 of 3 .* row 2, L4"):
+        replay(jobs.assign(gpu_model=["A100", "L4", "H100"]), pools, FIFO)
+
+
+def test_policies_on_one_log_differ_by_the_policy_alone():
+    jobs = random_log(2, 60)
+    cluster = Cluster(Pool("p", nodes=2, gpus_per_node=8))
+    ran = [replay(jobs, cluster, policy, requested="elapsed_seconds") for policy in (FIFO, EASY, CONSERVATIVE)]
+    assert len({one.metrics()["allocated_gpu_hours"] for one in ran}) == 1
+    assert len({tuple(one.start) for one in ran}) == 3
+    same = replay(jobs, cluster, FIFO.named("Other"), requested="elapsed_seconds")
+    assert same.jobs.equals(ran[0].jobs) and same.placements.equals(ran[0].placements)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_sweep_is_its_single_runs(processes):
+    jobs = random_log(2, 60)
+    clusters = {f"{nodes} nodes": Cluster(Pool("p", nodes=nodes)) for nodes in (2, 3)}
+    seen = []
+    cases = grid(clusters, [FIFO, EASY], requested="requested_seconds")
+    found = sweep(jobs, cases, processes=processes, on_progress=lambda *told: seen.append(told))
+    assert [(done, of) for done, of, _ in seen] == [(n, 4) for n in range(1, 5)]
+    assert sorted(name for *_, name in seen) == sorted(found["case"])
+    for (_, row), case in zip(found.iterrows(), cases, strict=True):
+        alone = replay(jobs, case.cluster, case.policy, **case.arguments).metrics()
+        assert row["case"] == case.name
+        assert {name: row[name] for name in alone} == pytest.approx(alone, rel=0, abs=0, nan_ok=True)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_sweep_can_be_cancelled(processes):
+    clusters = {f"{nodes} nodes": Cluster(Pool("p", nodes=nodes)) for nodes in range(2, 12)}
+    seen = []
+    found = sweep(random_log(2, 20), grid(clusters, [FIFO]), processes=processes,
+                  on_progress=lambda *told: seen.append(told), cancelled=lambda: len(seen) >= 2)  # fmt: skip
+    assert 2 <= len(found) <= 2 + 2 * processes
+    assert len(found) == len(seen)

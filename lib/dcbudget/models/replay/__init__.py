@@ -14,8 +14,10 @@ from dcbudget.models.replay.policies import (
 )
 from dcbudget.models.replay.result import Replay
 from dcbudget.models.replay.run import replay
+from dcbudget.models.replay.sweep import Case, grid, sweep
 
 __all__ = [
     "CONSERVATIVE", "EASY", "FAIR_SHARE", "FIFO", "GIVEN_ORDER", "PRIORITY", "SHORTEST_FIRST", "SMALLEST_FIRST",
-    "Checkpoint", "Cluster", "Policy", "Pool", "Replay", "replay",
+    "Case", "Checkpoint", "Cluster", "Policy", "Pool", "Replay", "grid", "replay",
+    "sweep",
 ]  # fmt: skip
