@@ -266,7 +266,7 @@ class Forecasts:
             "made_month": self.month, "target_month": rows["month"], "project": rows["project"],
             "p10": rows["lower_80"], "p50": rows["p50"], "p90": rows["upper_80"], "method": rows["method"],
         })  # fmt: skip
-        about = {"month": f"{self.month:%Y-%m}", "currency": self.currency}
+        about = {"month": f"{self.month:%Y-%m}", "currency": self.currency, "least_group": self._least_group}
         return results.computed(SAID, about, lambda: said, self.db, about) if len(said) else said
 
     def said(self) -> pd.DataFrame:
@@ -278,7 +278,8 @@ class Forecasts:
         names = ["made_month", "target_month", "project", "p10", "p50", "p90", "method"]
         if kept.empty:
             return pd.DataFrame(columns=[*names, "actual"])
-        kept = kept[(kept["currency"] == self.currency) & (kept["month"] <= f"{self.month:%Y-%m}")]
+        kept = kept[(kept["currency"] == self.currency) & (kept["month"] <= f"{self.month:%Y-%m}")
+                    & (kept["least_group"] == self._least_group)]  # fmt: skip
         frames = [results.kept(SAID, key, self.db) for key in kept.drop_duplicates("month", keep="last")["key"]]
         if not frames:
             return pd.DataFrame(columns=[*names, "actual"])
@@ -286,6 +287,10 @@ class Forecasts:
         frame = pd.concat(frames, ignore_index=True)
         return frame.join(actual.rename_axis(["target_month", "project"]), on=["target_month", "project"]).sort_values(
             ["made_month", "target_month", "project"], ignore_index=True)  # fmt: skip
+
+    @property
+    def _least_group(self) -> int:
+        return self.review.reading.least_group
 
     def _scored(self) -> pd.DataFrame:
         return self.points.dropna(subset=["actual", "forecast"])
@@ -347,7 +352,7 @@ class Forecasts:
             return f"{landing}; no plan covers it"
         gap = whole["landing"] - whole["budget"]
         beside = f"{self._money(abs(gap))} {'over' if gap > 0 else 'under'} budget"
-        return f"{landing}, {beside}" + (f"; chance of overrun {whole['chance']:.0%}" if len(self.months) else "")
+        return f"{landing}, {beside}" + (f"; chance of overrun {_chance(whole['chance'])}" if len(self.months) else "")
 
     def months_table(self) -> Table:
         """The months ahead in total with their intervals, by the plain methods too."""
@@ -377,7 +382,8 @@ class Forecasts:
         table = frame[frame["method"] == FORECAST].drop(columns=["method", "mase"])
         rate = frame[frame["method"] == RUN_RATE_METHOD].set_index(["project", "horizon"])["wape"]
         table = table.join(rate.rename("rate_wape"), on=["project", "horizon"])
-        table = table.sort_values("project", key=lambda names: names == TOTAL, kind="stable", ignore_index=True)
+        table["last"] = table["project"] == TOTAL
+        table = table.sort_values(["last", "project", "horizon"], ignore_index=True).drop(columns="last")
         names = {"project": "Project", "horizon": "Months ahead", "forecasts": "Forecasts", "wape": "WAPE",
                  "rate_wape": "WAPE of the run rate", "bias": "Bias",
                  "coverage_80": "In the 80 % interval"}  # fmt: skip
@@ -455,3 +461,10 @@ class Forecasts:
 
     def _money(self, amount: float) -> str:
         return f"{MONEY.format(amount)} {self.currency}"
+
+
+def _chance(value: float) -> str:
+    """A chance in words that no number of paths could belie."""
+    if value > 0.99:
+        return "above 99%"
+    return "below 1%" if value < 0.01 else f"{value:.0%}"
