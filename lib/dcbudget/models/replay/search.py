@@ -95,7 +95,7 @@ def searched(
             out["F"] = mean_wait(x)
 
     many = min(50, max(evaluations // 5, 5))
-    first = np.random.default_rng(seed).random((many, len(jobs)))
+    first = np.random.default_rng(seed).uniform(size=(many, len(jobs)))
     simple = _simple_orders(read(jobs, Cluster(pool), pool=pool.name))
     first[: len(simple)] = simple[:many]
     algorithm = (GA if method == "genetic" else PSO)(pop_size=many, sampling=first)
