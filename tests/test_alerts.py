@@ -1,5 +1,6 @@
 """Alerts as they are kept: once each, with a state that only moves where it should."""
 
+import shutil
 from datetime import date
 from pathlib import Path
 
@@ -13,10 +14,18 @@ from dcbudget.models.anomaly import Finding, frame_of
 JUNE = pd.Timestamp("2026-06-01")
 
 
-@pytest.fixture
-def kept(db: Path) -> Path:
-    with warehouse.connect(db, write=True):
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("alerts") / "empty.duckdb"
+    with warehouse.connect(path, write=True):
         pass
+    return path
+
+
+@pytest.fixture
+def kept(empty: Path, db: Path) -> Path:
+    """A new database."""
+    shutil.copy(empty, db)
     return db
 
 
@@ -66,14 +75,14 @@ def test_what_is_not_found_any_more_is_closed(kept):
 def test_acknowledged_is_kept_when_the_condition_ends(kept):
     record(kept, finding())
     alert_id = alerts.stored(kept)["alert_id"].iloc[0]
-    row = alerts.acknowledge(alert_id[:4], "  asked\n the team ", kept)
+    row = alerts.acknowledge(alert_id[:4], "  asked\n the team ", kept).iloc[0]
     assert (row["state"], row["note"]) == ("acknowledged", "asked the team")
     record(kept, finding(until="2026-07-03"), day=date(2026, 7, 31))
     row = alerts.stored(kept).iloc[0]
     assert (row["state"], row["until"]) == ("acknowledged", pd.Timestamp("2026-07-03"))
     record(kept, day=date(2026, 8, 31))
     assert states(kept) == {"Network": "acknowledged"}
-    row = alerts.close(alert_id, "", kept)
+    row = alerts.close(alert_id, "", kept).iloc[0]
     assert (row["state"], row["closed_by"], row["note"]) == ("closed", "hand", "asked the team")
 
 

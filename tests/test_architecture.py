@@ -127,8 +127,13 @@ def test_warehouse_is_the_only_door_to_a_database_file():
     assert doors == {"dcbudget.warehouse"}
 
 
-def test_nothing_speaks_to_a_network():
-    assert importing("urllib", "http", "requests", "httpx", "socket", "aiohttp", "ftplib", "smtplib") == set()
+def test_nothing_speaks_to_a_network_but_news_of_alerts():
+    """Those are sent where the user names an address, by the command, which imports the module where it does so."""
+    speaking = importing("urllib", "http", "requests", "httpx", "socket", "aiohttp", "ftplib", "smtplib")
+    assert speaking == {"dcbudget.notify"}
+    assert importing("dcbudget.notify") == {"dcbudget.cli"}
+    at_once = [node for node in tree(LIB / "cli.py").body if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert not [node for node in at_once if "notify" in ast.unparse(node)]
 
 
 @pytest.mark.parametrize("path", [*part("models"), *part("charts"), *part("panels"), *part("tables"), *part("report")],

@@ -109,8 +109,12 @@ def mark_told(
 
 def acknowledge(
     alert_id: str, note: str = "", db: str | Path | None = None, *, wait_seconds: float = warehouse.WAIT_SECONDS
-) -> pd.Series:
-    """Take note of an alert: it is told as acknowledged from now on, until it is closed.
+) -> pd.DataFrame:
+    """Take note of an alert: it is acknowledged from now on, until it is closed.
+
+    Returns
+    -------
+    Its row, as of `stored`.
 
     Raises
     ------
@@ -121,8 +125,12 @@ def acknowledge(
 
 def close(
     alert_id: str, note: str = "", db: str | Path | None = None, *, wait_seconds: float = warehouse.WAIT_SECONDS
-) -> pd.Series:
+) -> pd.DataFrame:
     """Close an alert by hand; it stays closed, also while its condition lasts.
+
+    Returns
+    -------
+    Its row, as of `stored`.
 
     Raises
     ------
@@ -152,12 +160,34 @@ def of_month(month: pd.Timestamp, db: str | Path | None = None) -> pd.DataFrame:
     return found[(found["since"] < end) & ~(found["until"] <= month)].reset_index(drop=True)
 
 
-def _decide(alert_id: str, state: str, note: str, db, wait_seconds: float) -> pd.Series:
+def told(alerts: pd.DataFrame, names: dict[str, str] | None = None) -> list[dict]:
+    """Alerts as plain values, for JSON, lists and messages: days as texts, "" where there is none; money or None.
+
+    Parameters
+    ----------
+    alerts : rows as of `stored`; without `note`, there is none.
+    names : project -> the name that it is shown under.
+    """
+    rows = []
+    for row in alerts.to_dict("records"):
+        project = (names or {}).get(row["project"], row["project"])
+        rows.append({
+            "alert_id": row["alert_id"], "state": row["state"], "kind": row["kind"],
+            "scope": ", ".join(part for part in (project, row["subject"]) if part),
+            "since": f"{row['since']:%Y-%m-%d}", "until": "" if pd.isna(row["until"]) else f"{row['until']:%Y-%m-%d}",
+            "money": None if pd.isna(row["money"]) else round(row["money"], 2), "currency": row["currency"],
+            "basis": row["basis"], "what": row["what"], "why": row["why"],
+            "note": row.get("note") if isinstance(row.get("note"), str) else "",
+        })  # fmt: skip
+    return rows
+
+
+def _decide(alert_id: str, state: str, note: str, db, wait_seconds: float) -> pd.DataFrame:
     note = " ".join(note.split())
     if len(note) > LONGEST_NOTE:
         raise OutOfRange(f"a note must have at most {LONGEST_NOTE} characters, not {len(note)}")
     with transaction(db, wait_seconds) as con:
-        alert = _known(con, alert_id)
+        alert = _known(con, alert_id).iloc[0]
         if state == "acknowledged" and alert["state"] == "closed":
             raise DcbudgetError(f"alert {alert['alert_id']} is closed; only an open one can be acknowledged")
         con.execute(
@@ -167,7 +197,7 @@ def _decide(alert_id: str, state: str, note: str, db, wait_seconds: float) -> pd
         return _known(con, alert["alert_id"])
 
 
-def _known(con: duckdb.DuckDBPyConnection, alert_id: str) -> pd.Series:
+def _known(con: duckdb.DuckDBPyConnection, alert_id: str) -> pd.DataFrame:
     found = _frame(con, f"{ALL} where starts_with(alert_id, ?){ORDER}", [str(alert_id)])
     if alert_id in set(found["alert_id"]):
         found = found[found["alert_id"] == alert_id]
@@ -175,7 +205,7 @@ def _known(con: duckdb.DuckDBPyConnection, alert_id: str) -> pd.Series:
         raise DcbudgetError(f"no alert {str(alert_id)!r}; dcbudget alerts list shows all")
     if len(found) > 1:
         raise DcbudgetError(f"several alerts begin with {alert_id!r}: {', '.join(found['alert_id'])}")
-    return found.iloc[0]
+    return found
 
 
 def _rows(findings: pd.DataFrame) -> pd.DataFrame:

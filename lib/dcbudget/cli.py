@@ -376,6 +376,96 @@ def adjust_reject(adjustment: Adjustment, day: Day, db: Database = None, wait: W
     print(reject(adjustment, day, db=db, wait_seconds=wait))
 
 
+alerts = typer.Typer(
+    invoke_without_command=True, help="Find what is out of the ordinary, keep it, and say what was done about it."
+)
+app.add_typer(alerts, name="alerts")
+AlertId = Annotated[str, typer.Argument(metavar="ID", help="An alert, or how its ID begins.")]
+Note = Annotated[str, typer.Option("--note", help="What was found out or done, 400 characters at most.")]
+
+
+@alerts.callback()
+def alerts_find(
+    context: typer.Context,
+    month: Annotated[str, typer.Option(help="YYYY-MM; default the latest that is billed to its end.")] = "",
+    as_of: Annotated[str, typer.Option(help="The last day that is known, YYYY-MM-DD; default the month's last.")] = "",
+    currency: Annotated[str, typer.Option(help="Of every amount; default the only one there is.")] = "",
+    sensitivity: Annotated[float, typer.Option(help="Robust standard deviations from which a day counts.")] = 4.0,
+    least_money: Annotated[float, typer.Option(help="What an alert must be worth.")] = 1000.0,
+    persistence: Annotated[int, typer.Option(help="Days beyond the band before an alert of spend.")] = 2,
+    webhook: Annotated[
+        str, typer.Option(envvar="DCBUDGET_ALERT_WEBHOOK", show_envvar=True, help="Address to post news to.")
+    ] = "",
+    mail_file: Annotated[
+        Path | None,
+        typer.Option(envvar="DCBUDGET_ALERT_MAIL_FILE", show_envvar=True, help="File to write news to, as a mail."),
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 3 where there are news.")] = False,
+    db: Database = None,
+    as_json: Json = False,
+    wait: Wait = WAIT_SECONDS,
+) -> None:
+    """Find and record the alerts of a month, and send what is news."""
+    if context.invoked_subcommand:
+        return
+    from dcbudget.alerts import mark_told
+    from dcbudget.stages.alerts import Alerts
+
+    found = Alerts(
+        month, str(db or ""), currency, sensitivity=sensitivity, least_money=least_money, persistence=persistence,
+        as_of=as_of,
+    )  # fmt: skip
+    untold = found.record(wait_seconds=wait)
+    news, shown = found.told(untold), found.told(found.of_month)
+    if as_json:
+        print(json.dumps({"title": found.title(len(news)), "new": news, "alerts": shown}, indent=2))
+    else:
+        print(found.title(len(news)))
+        _print_alerts(shown)
+    if webhook or mail_file:
+        from dcbudget import notify
+
+        if mail_file:
+            notify.write_mail(mail_file, found.title(len(news)), news)
+        if webhook and news:
+            notify.send(webhook, found.title(len(news)), news)
+    mark_told(untold["alert_id"], db, wait_seconds=wait)
+    if strict and news:
+        raise typer.Exit(3)
+
+
+@alerts.command("list")
+def alerts_list(
+    state: Annotated[str, typer.Option(help="open, acknowledged or closed; default all.")] = "",
+    db: Database = None,
+    as_json: Json = False,
+) -> None:
+    """List the alerts that were recorded, most money first."""
+    from dcbudget.alerts import stored, told
+
+    rows = told(stored(db, state=state))
+    if as_json:
+        print(json.dumps(rows, indent=2))
+    else:
+        _print_alerts(rows)
+
+
+@alerts.command("acknowledge")
+def alerts_acknowledge(alert_id: AlertId, note: Note = "", db: Database = None, wait: Wait = WAIT_SECONDS) -> None:
+    """Take note of an alert, which then keeps its state until it is closed."""
+    from dcbudget.alerts import acknowledge, told
+
+    _print_alerts(told(acknowledge(alert_id, note, db, wait_seconds=wait)))
+
+
+@alerts.command("close")
+def alerts_close(alert_id: AlertId, note: Note = "", db: Database = None, wait: Wait = WAIT_SECONDS) -> None:
+    """Close an alert by hand, for good."""
+    from dcbudget.alerts import close, told
+
+    _print_alerts(told(close(alert_id, note, db, wait_seconds=wait)))
+
+
 def main() -> None:
     """Run the command; what the user can put right is one line and exit 1."""
     import duckdb
@@ -531,6 +621,15 @@ def _print_frame(frame, as_json: bool) -> None:
     texts = [[f"{row[name]:z,.2f}" if name in money else row.get(name, "") for name in frame] for row in rows]
     numbers = [position for position, name in enumerate(frame) if name in ("lines", *money)]
     _print_table(list(frame), texts, right_from=min(numbers))
+
+
+def _print_alerts(rows: list[dict]) -> None:
+    names = ["alert", "state", "kind", "scope", "since", "until", "money", "what", "note"]
+    _print_table(names, [
+        [row["alert_id"], row["state"], row["kind"], row["scope"], row["since"], row["until"],
+         "" if row["money"] is None else f"{row['money']:z,.0f} {row['currency']}", row["what"], row["note"]]
+        for row in rows
+    ])  # fmt: skip
 
 
 def _money(value: Decimal) -> str:

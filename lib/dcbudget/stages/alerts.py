@@ -19,7 +19,7 @@ DAY = pd.Timedelta(days=1)
 # Categories of which a whole month is charged on its first day.
 OWNED = ("Owned hardware", "Power", "Facility and staff")
 # How far back jobs and runs are looked at.
-LOOK_BACK_MONTHS = 12
+LOOK_BACK_MONTHS = 6
 HELD = ("useful", "failed or restarted", "held but idle", "unallocated", "down")
 
 
@@ -62,6 +62,8 @@ class Alerts:
         as_of: str = "",
     ):
         self.db = database or None
+        self.rules = spend.Rules(sensitivity, least_money, persistence)
+        self.least_run_money = in_range("least_run_money", least_run_money, 0, 1e12)
         months = months_with_bills(self.db)
         day = anomaly.moment("as_of", as_of).normalize() if as_of else None
         if day is not None and not month:
@@ -70,8 +72,6 @@ class Alerts:
         self.as_of = self.month + MONTH if day is None else day + DAY
         if self.as_of <= self.month:
             raise OutOfRange(f"as_of must be in {self.month:%Y-%m} or later, not {day:%Y-%m-%d}")
-        self.rules = spend.Rules(sensitivity, least_money, persistence)
-        self.least_run_money = in_range("least_run_money", least_run_money, 0, 1e12)
         whole_in_range("least_group", least_group, 1, 1000)
         # projects under their own names, so that alerts stay the same whoever worked in a month; merged where shown
         self.review = MonthlyReview(
@@ -117,10 +117,15 @@ class Alerts:
         found = anomaly.overlapping(self.findings, self.month, end).assign(currency=self.currency)
         decided = alerts.stored(self.db).set_index("alert_id")
         by_hand = decided[(decided["state"] == "acknowledged") | (decided["closed_by"] == alerts.BY_HAND)]
-        found["state"] = found["until"].isna().map({True: "open", False: "closed"})
-        found["state"] = found["alert_id"].map(by_hand["state"]).fillna(found["state"])
-        found["note"] = found["alert_id"].map(decided["note"]).fillna("")
-        return found
+        states, notes = by_hand["state"].to_dict(), decided["note"].dropna().to_dict()
+        lasts = found["until"].isna()
+        return found.assign(
+            state=[
+                states.get(name, "open" if last else "closed")
+                for name, last in zip(found["alert_id"], lasts, strict=True)
+            ],
+            note=[notes.get(name, "") for name in found["alert_id"]],
+        )  # fmt: skip
 
     def record(self, *, wait_seconds: float = warehouse.WAIT_SECONDS) -> pd.DataFrame:
         """Keep what was found (`alerts.record`); those of which no news were sent."""
@@ -128,6 +133,14 @@ class Alerts:
         return alerts.record(
             self.findings, self.currency, last_day, self.month, self.db, wait_seconds=wait_seconds
         )  # fmt: skip
+
+    def told(self, rows: pd.DataFrame) -> list[dict]:
+        """Alerts as plain values (`alerts.told`), projects under the names that they are shown under."""
+        return alerts.told(rows, self.shown.names)
+
+    def title(self, news: int) -> str:
+        """How many alerts are news, and of what month."""
+        return f"dcbudget: {news or 'no'} new alert{'' if news == 1 else 's'}, {self._when}"
 
     def headline(self) -> Headline:
         """How many alerts, what they are worth, and the largest."""
