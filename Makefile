@@ -50,6 +50,7 @@ notebooks: $(DB)   ## run the notebooks on the sample and store their results
 bench: $(DB)       ## measure speed as ratios against bare runs of the same machine, and damage files in many ways
 	$(BIN)/python tests/benchmarks/bench.py
 	DCBUDGET_DB=$(abspath $(DB)) $(BIN)/python tests/benchmarks/panels.py
+	$(BIN)/python tests/benchmarks/optimize.py
 	$(BIN)/python tests/benchmarks/fuzz.py
 	$(BIN)/python -m pytest -q -s tests/benchmarks/side_by_side.py
 
