@@ -36,15 +36,16 @@ def test_moves_by_hand():
     assert found.worth_of_reserve == pytest.approx(0.5 - 0.01)
 
 
-def test_money_is_pooled_within_a_project_and_goes_to_the_line_that_lacks_it():
+@pytest.mark.parametrize("order", [[0, 1, 2], [1, 0, 2]])
+def test_money_is_pooled_within_a_project_and_goes_to_the_line_that_lacks_it(order):
     """Of a's lines one has too much and one too little; together they lack 30, which b has over.
 
     Within a nothing moves: its lines pay for one another as they are.
     """
     frame = pd.DataFrame({"project": ["a", "a", "b"], "category": ["x", "y", "x"], "budget": [100.0, 50.0, 100.0]})
     spend = np.tile([[80.0, 100.0, 60.0]], (4, 1))
-    found = reallocate(frame, spend)
-    assert found.lines["budget_after"].tolist() == pytest.approx([100.0, 80.0, 70.0])
+    found = reallocate(frame.iloc[order], spend[:, order])
+    assert found.lines["budget_after"].tolist() == pytest.approx(np.array([100.0, 80.0, 70.0])[order])
     assert found.moves["overrun_avoided"].tolist() == pytest.approx([30.0])
     assert found.total["any_after"] == 0 and found.total["any_before"] == 1
 
@@ -89,30 +90,33 @@ def test_least_chance_of_all_choices(drawn):
     assert found.projects["chance_after"].sum() < found.projects["chance_before"].sum()
 
 
-def test_no_project_is_given_up_beyond_the_most_chance(drawn):
-    frame, spend = drawn
-    for goal in ("overrun", "chance"):
-        found = reallocate(frame, spend, goal=goal, most_chance=0.3)
-        gave = found.projects[found.projects["budget_after"] < found.projects["budget_before"]]
-        assert len(gave) and (gave["chance_after"] <= 0.3).all()
-    given_up = reallocate(frame, spend, goal="chance")
-    assert given_up.projects["chance_after"].max() > 0.3
+@pytest.mark.parametrize("most_chance, moved", [(1.0, 4.0), (0.5, 4.0), (0.3, 0.0)])
+def test_no_project_is_given_up_beyond_the_most_chance(most_chance, moved):
+    """b needs 14 and has 10; a spends 1 to 10: 4 of its money save b, and let a overrun in four draws of ten."""
+    spend = np.column_stack([np.arange(1.0, 11), np.full(10, 14.0)])
+    found = reallocate(lines(a=10.0, b=10.0), spend, goal="chance", most_chance=most_chance)
+    assert found.moves["amount"].sum() == pytest.approx(moved, abs=0.02)
+    if moved:
+        assert found.moves["chance_avoided"].tolist() == pytest.approx([0.5])  # a cent more moves, to be sure
+    # who is above it already gives nothing
+    late = reallocate(lines(a=3.0, b=10.0), spend, goal="chance", most_chance=0.5)
+    assert late.moves.empty
 
 
 def test_value_is_raised_at_no_more_overrun(drawn):
     """Money goes from the line that is worth least to the one that is worth most, as far as overruns allow."""
     frame, spend = drawn
-    frame = frame.assign(value=[3.0, 2.0, 1.0], most_moved=2.0)
+    frame = frame.assign(value=[1.0, 2.0, 3.0], most_moved=3.0)
     found = reallocate(frame, spend, goal="value")
     told = found.projects
-    assert told["expected_overrun_after"].sum() <= told["expected_overrun_before"].sum() + 1e-9
     assert found.moves["value_gained"].sum() == pytest.approx(
         ((found.lines["budget_after"] - found.lines["budget"]) * frame["value"]).sum()
     )
-    grid = np.arange(-2, 2.001, 0.05)
+    assert told["expected_overrun_after"].sum() == pytest.approx(told["expected_overrun_before"].sum(), abs=0.01)
+    grid = np.arange(-3, 3.001, 0.05)
     best = max(
-        3 * x + 2 * y - (x + y) for x, y in product(grid, grid)
-        if abs(x + y) <= 2 and expected(spend, [10 + x, 10 + y, 10 - x - y]) <= expected(spend, [10, 10, 10]) + 1e-9
+        x + 2 * y - 3 * (x + y) for x, y in product(grid, grid)
+        if abs(x + y) <= 3 and expected(spend, [10 + x, 10 + y, 10 - x - y]) <= expected(spend, [10, 10, 10]) + 1e-9
     )  # fmt: skip
     assert best - 0.02 <= found.moves["value_gained"].sum() <= best + 0.1
     assert found.moves["value_gained"].sum() > 0

@@ -67,7 +67,7 @@ def reallocate(
     draws : simulated spend over the time that the budgets are for, draws x lines [money].
     goal : `overrun`: the least expected overrun, summed over projects; `chance`: the least sum of their chances, which
         gives up projects that can hardly be saved unless `most_chance` says how far; `value`: the most value, with no
-        more expected overrun than before.
+        more expected overrun than before, to the cent a line.
     reserve, reserve_kept : money beside the lines that moves may draw on, and what of it must stay [money].
     least_worth : what 1 of money must bring at least to be moved, in the unit of the goal; not for chances.
     most_chance : a project gives to others only as far as its chance of overrun stays at most this, decimal.
