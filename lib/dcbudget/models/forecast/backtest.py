@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from dcbudget.models.forecast import metrics
+from dcbudget.models.forecast import methods, metrics
 from dcbudget.models.forecast.spend import FORECAST, LEAST_MONTHS, METHODS, TOTAL, by_month, expected, simple
 from dcbudget.models.ranges import whole
 
@@ -29,7 +29,8 @@ def rolling(daily: pd.DataFrame, horizon: int, origins: int = ORIGINS) -> pd.Dat
     """
     monthly, origins = by_month(daily), whole("origins", origins, 0, 120)
     first = max(len(monthly) - origins, min(LEAST_MONTHS, len(monthly)))
-    made = [_made(daily, monthly, count, horizon) for count in range(first, len(monthly) + 1)]
+    with methods.one_thread():
+        made = [_made(daily, monthly, count, horizon) for count in range(first, len(monthly) + 1)]
     return pd.concat(made, ignore_index=True)
 
 

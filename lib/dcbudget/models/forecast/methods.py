@@ -16,6 +16,14 @@ LEAST_LIKENESS = 0.64
 MEMBERS = ("exponential smoothing", "Theta", "seasonal decomposition with its line")
 
 
+def one_thread():
+    """A context of linear algebra in one thread: the fits are tiny, and threads cost three times what they give."""
+    import statsmodels.tsa.holtwinters  # noqa: F401 - what is loaded later would not be held to it
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1, "blas")
+
+
 def ahead(values, horizon: int, periods: Sequence[int] = (), line: int = LINE) -> np.ndarray:
     """The next values by each member of the average.
 
