@@ -97,9 +97,7 @@ def times(db: Path) -> None:
     )
     row("sample: CPU seconds of all forecasts, cold", cold, COLD_SECONDS, "{:.1f}")
     row("sample: cached / cold", cached / cold, 0.5)
-    print(
-        f"sample: cold is {cold / read:.1f} x, cached {cached / read:.1f} x what reading the days takes ({read:.1f} s CPU)"
-    )
+    print(f"sample: cold is {cold / read:.1f} x, cached {cached / read:.1f} x reading the days ({read:.1f} s CPU)")
 
 
 def main() -> None:
