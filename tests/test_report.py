@@ -21,6 +21,7 @@ from dcbudget.stages.review import MonthlyReview
 from tiny import budget, charge, job, make, make_world
 
 FORMULA, SCRIPT = '=HYPERLINK("http://x")', "<script>alert(1)</script>"
+ROOT = Path(__file__).resolve().parents[1]
 FILES = {"review.html", "review.ipynb", "review.xlsx"}
 
 
@@ -340,3 +341,97 @@ def test_every_picture_says_what_it_shows(rendered):
     page = rendered.html.read_text()
     assert report.NO_ALT not in page
     assert page.count("<img alt=") == page.count("<img") > 0
+
+
+# Several months.
+
+
+def test_months_are_rendered_past_one_that_fails(world, tmp_path, quick, capsys, monkeypatch):
+    """April has no charges, and May's sheets break; June is there all the same."""
+
+    def broken(review, file):
+        if review.month.month == 5:
+            raise KeyError("gpu_model")
+        file.write_text("sheets")
+
+    monkeypatch.setattr(report, "_write_sheets", broken)
+    code, out, err = run(capsys, "--from", "2026-04", "--to", "2026-06", "--db", world, "--out", tmp_path / "out")
+    assert code == 1
+    assert out == [f"report: {tmp_path / 'out/2026-06/review.html'}"]
+    assert err == [
+        "dcbudget: 2026-04 failed: no charges in 2026-04; there are charges from 2026-05 to 2026-06",
+        "dcbudget: 2026-05 failed: KeyError: 'gpu_model'",
+        "dcbudget: 2 of 3 months failed",
+    ]
+    assert everything_in(tmp_path / "out") == {"2026-06", *(f"2026-06/{name}" for name in FILES)}
+
+
+def test_months_to_the_latest_are_of_one_state(world, tmp_path, quick, capsys):
+    code, out, err = run(capsys, "--from", "2026-05", "-p", "top_movers=2", "--db", world, "--out", tmp_path)
+    assert (code, err) == (0, [])
+    assert out == [f"report: {tmp_path / name / 'review.html'}" for name in ("2026-05", "2026-06")]
+    assert [parameters for parameters, _ in quick] == [
+        {"top_movers": 2, "month": "2026-05"}, {"top_movers": 2, "month": "2026-06"}
+    ]  # fmt: skip
+    assert len({environment["DCBUDGET_DB"] for _, environment in quick}) == 1
+
+
+def test_progress_counts_months(world, tmp_path, quick):
+    counted = []
+    done = report.render_months("2026-05", None, world, tmp_path, {}, 60, counted.append, counted.append)
+    assert counted == [2, *done] and [one.html.parent.name for one in done] == ["2026-05", "2026-06"]
+
+
+MONTHS_WRONG = {
+    "end alone": (["--to", "2026-06"], "--to needs --from"),
+    "backwards": (["--from", "2026-06", "--to", "2026-05"],
+                  "months must go from the earlier to the later one, not from 2026-06 to 2026-05"),
+    "no month": (["--from", "2026-6", "--to", "2026-07"], "a month must be written YYYY-MM, not '2026-6'"),
+    "one and several": (["--month", "2026-06", "--from", "2026-05"], "--month is of a single report"),
+    "one as a parameter": (["--from", "2026-05", "-p", "month=2026-06"], "month is a parameter of a single report"),
+    "misspelled parameter": (["--from", "2026-05", "-p", "mnoth=3"], "the notebook has no parameter 'mnoth'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MONTHS_WRONG)
+def test_wrong_months_are_one_line_and_make_no_folder(world, tmp_path, capsys, name):
+    arguments, message = MONTHS_WRONG[name]
+    code, out, err = run(capsys, *arguments, "--db", world, "--out", tmp_path / "out")
+    assert (code, out, len(err)) == (1, [], 1)
+    assert err[0].startswith(f"dcbudget: {message}")
+    assert not (tmp_path / "out").exists()
+
+
+# On a schedule.
+
+TABLES = re.compile(r'<table class="dcb">.*?</table>', re.S)
+CRON = re.compile(r"`((?:[\d*/,-]+ ){5})(cd /path/to/dcbudget && .*?)`", re.S)
+
+
+def tables_of(notebook):
+    """The HTML of every table, in the notebook's order."""
+    cells = nbformat.read(notebook, as_version=4).cells
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    return [table for output in outputs for table in TABLES.findall(output.get("data", {}).get("text/html", ""))]
+
+
+def test_line_of_cron_gives_the_same_tables_from_the_same_files(rendered, nasty, tmp_path):
+    """As cron runs it: /bin/sh, next to no environment, from another folder, into a database made anew."""
+    line = CRON.search((ROOT / "README.md").read_text(encoding="utf-8"))[2]
+    assert "%" not in line, "cron takes it for the end of the line"
+    desk = tmp_path / "desk with spaces"
+    (desk / "exports").mkdir(parents=True)
+    for file in (*nasty.parent.glob("*.csv"), nasty.parent / "jobs.txt"):
+        (desk / "exports" / file.name).write_bytes(file.read_bytes())
+    (desk / ".venv/bin").mkdir(parents=True)
+    (desk / ".venv/bin/dcbudget").symlink_to(Path(sys.executable).with_name("dcbudget"))
+    environment = {"HOME": str(tmp_path), "LOGNAME": "nobody", "SHELL": "/bin/sh", "PATH": "/usr/bin:/bin",
+                   "DCBUDGET_DB": str(tmp_path / "cron.duckdb")}  # fmt: skip
+    typed = line.replace("/path/to/dcbudget", f"'{desk}'")
+    done = subprocess.run(["/bin/sh", "-c", typed], cwd="/", env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    made = desk / "reports/2026-06"
+    tables = tables_of(made / "review.ipynb")
+    assert len(tables) > 8 and tables == tables_of(rendered.notebook)
+    assert TABLES.findall((made / "review.html").read_text()) == TABLES.findall(rendered.html.read_text())
+    assert (made / "review.xlsx").read_bytes() == rendered.spreadsheet.read_bytes()

@@ -158,6 +158,8 @@ def query(
 @app.command()
 def report(
     month: Annotated[str | None, typer.Option(help="YYYY-MM; default the latest month with charges.")] = None,
+    first: Annotated[str | None, typer.Option("--from", help="YYYY-MM; every month from this one on.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="YYYY-MM, the last of them; default the latest.")] = None,
     db: Database = None,
     out: Annotated[Path, typer.Option("--out", help="Folder of reports; the month's folder is made in it.")] = Path(
         "reports"
@@ -165,13 +167,40 @@ def report(
     parameter: Annotated[list[str] | None, typer.Option("--parameter", "-p", help="name=value, repeatable.")] = None,
     wait: Wait = WAIT_SECONDS,
 ) -> None:
-    """Render the monthly budget review: notebook, HTML and spreadsheet."""
+    """Render the monthly budget review: notebook, HTML and spreadsheet.
+
+    With --from, those of many months: one that fails is named at the end, with exit 1, and the others are rendered.
+    """
     from dcbudget.report import render
 
+    if last and not first:
+        raise DcbudgetError("--to needs --from")
+    if first:
+        _report_months(month, first, last, db, out, _parameters(parameter or []), wait)
+        return
     rendered = render(month, db, out, _parameters(parameter or []), wait)
     for line in rendered.headline:
         print(line)
     print(f"report: {rendered.html}")
+
+
+def _report_months(month: str | None, first: str, last: str | None, db, out: Path, parameters: dict, wait: float):
+    from dcbudget.progress import months_progress
+    from dcbudget.report import Failed, render_months
+
+    if month:
+        raise DcbudgetError("--month is of a single report, --from and --to of several")
+    with months_progress(shown=sys.stderr.isatty()) as (on_months, on_month):
+        done = render_months(first, last, db, out, parameters, wait, on_months, on_month)
+    failed = [one for one in done if isinstance(one, Failed)]
+    for one in done:
+        if one not in failed:
+            print(f"report: {one.html}")
+    for one in failed:
+        print(f"dcbudget: {one.month} failed: {one.reason}", file=sys.stderr)
+    if failed:
+        print(f"dcbudget: {len(failed)} of {len(done)} months failed", file=sys.stderr)
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""A progress bar over the bytes of the files that are being loaded."""
+"""Progress bars: over the bytes of the files that are being loaded, and over the months that are being rendered."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,3 +44,18 @@ def load_progress(paths: list[str], shown: bool) -> Iterator[tuple]:
         finally:
             stop.set()
             watcher.join()
+
+
+@contextmanager
+def months_progress(shown: bool) -> Iterator[tuple]:
+    """Two functions for `render_months`: one for the number of months, one for every month that is done."""
+    if not shown:
+        yield (lambda count: None), (lambda done: None)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("rendering months"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield (lambda count: bar.update(task, total=count)), (lambda done: bar.advance(task))

@@ -1,10 +1,11 @@
 """What is sent: the monthly review as an executed notebook, one HTML page without scripts, and a spreadsheet."""
 
 import os
+import re
 import shutil
 import warnings
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,9 +14,12 @@ from importlib.resources import files
 from pathlib import Path
 from tempfile import mkdtemp
 
+import pandas as pd
+
 from dcbudget import warehouse
 from dcbudget.errors import DcbudgetError, ReportError
 from dcbudget.export import write_tables
+from dcbudget.stages.period import MONTH, months_with_bills, parse_month, whole_month
 from dcbudget.stages.review import MonthlyReview
 
 NAME = "review"
@@ -33,6 +37,14 @@ class Rendered:
     html: Path
     spreadsheet: Path
     headline: list[str]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A month whose report could not be made, and why, in one line."""
+
+    month: str
+    reason: str
 
 
 def notebooks_folder() -> Path:
@@ -59,13 +71,76 @@ def render(
     DcbudgetError : no database, no such month, no such parameter.
     ReportError : the notebook failed.
     """
+    template, given, database = _template(db, parameters)
+    month = _one_of("month", month, given.pop("month", ""))
+    with warehouse.snapshot(database, wait_seconds=wait_seconds) as path:
+        return _render(template, month, path, out, given)
+
+
+def render_months(
+    first: str,
+    last: str | None,
+    db: str | Path | None,
+    out: Path,
+    parameters: dict[str, object] | None = None,
+    wait_seconds: float = warehouse.WAIT_SECONDS,
+    on_months: Callable[[int], object] = lambda count: None,
+    on_month: Callable[[Rendered | Failed], object] = lambda done: None,
+) -> list[Rendered | Failed]:
+    """Render the reviews of several months, from one state of the database; one that fails stops none of the others.
+
+    Parameters
+    ----------
+    first, last : "YYYY-MM"; last None for the latest month that is billed to its end.
+    parameters : further parameters of the notebook, the same for every month.
+    on_months, on_month : called with the number of months, and with every month that is done.
+
+    Returns
+    -------
+    One a month, in their order: what was rendered, or why it was not.
+
+    Raises
+    ------
+    DcbudgetError : no database, months that are written wrongly or go backwards, no such parameter.
+    """
+    template, given, database = _template(db, parameters)
+    if given.pop("month", ""):
+        raise DcbudgetError("month is a parameter of a single report; months are given by --from and --to")
+    done: list[Rendered | Failed] = []
+    with warehouse.snapshot(database, wait_seconds=wait_seconds) as path:
+        months = _months(first, last or _latest(path))
+        on_months(len(months))
+        for month in months:
+            try:
+                done.append(_render(template, month, path, out, given))
+            except Exception as error:  # whatever is wrong with one month, the others are rendered
+                said = (str(error).splitlines() or [""])[0]
+                known = isinstance(error, DcbudgetError)
+                done.append(Failed(month, said if known else f"{type(error).__name__}: {said}"))
+            on_month(done[-1])
+    return done
+
+
+def _latest(path: Path) -> str:
+    billed = months_with_bills(path)
+    return f"{parse_month(whole_month(billed, path), billed):%Y-%m}"
+
+
+def _months(first: str, last: str) -> list[str]:
+    for text in (first, last):
+        if not re.fullmatch(MONTH, text):
+            raise DcbudgetError(f"a month must be written YYYY-MM, not {text!r}")
+    if first > last:
+        raise DcbudgetError(f"months must go from the earlier to the later one, not from {first} to {last}")
+    return [f"{month:%Y-%m}" for month in pd.period_range(first, last, freq="M")]
+
+
+def _template(db: str | Path | None, parameters: dict[str, object] | None) -> tuple[Path, dict[str, object], str]:
+    """The notebook, its parameters less the database, and the database."""
     template = notebooks_folder() / "7_review.ipynb"
     given = dict(parameters or {})
     _check_parameters(template, given)
-    month = _one_of("month", month, given.pop("month", ""))
-    database = _one_of("database", db, given.pop("database", ""))
-    with warehouse.snapshot(database, wait_seconds=wait_seconds) as path:
-        return _render(template, month, path, out, given)
+    return template, given, _one_of("database", db, given.pop("database", ""))
 
 
 def _render(template: Path, month: str, path: Path, out: Path, given: dict[str, object]) -> Rendered:

@@ -8,6 +8,9 @@ import pandas as pd
 from dcbudget import warehouse
 from dcbudget.errors import DcbudgetError, OutOfRange
 
+# How a month is written.
+MONTH = r"\d{4}-(0[1-9]|1[0-2])"
+
 
 def months_with_bills(db=None) -> list[pd.Timestamp]:
     """Months that have charges; those of the owned fleet alone count only where no bill is loaded at all."""
@@ -55,7 +58,7 @@ def parse_month(text: str | None, months: list[pd.Timestamp]) -> pd.Timestamp:
         raise DcbudgetError("the database has no charges yet; load a bill, or a fleet ledger and a job log, first")
     if not text:
         return months[-1]
-    if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", str(text)):
+    if not re.fullmatch(MONTH, str(text)):
         raise DcbudgetError(f"a month must be written YYYY-MM, not {text!r}")
     month = pd.Timestamp(f"{text}-01")
     if month not in months:
