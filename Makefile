@@ -62,10 +62,13 @@ torch: install     ## install PyTorch for `dcbudget measure`; without a GPU, TOR
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock scikit-learn
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock $(TORCH)
 
+scheduler: install ## install Jupyter Scheduler for its test, beside the environment: JupyterLab stays as it is
+	$(BIN)/uv pip install --quiet --constraint requirements.lock --target .venv/scheduler jupyter-scheduler==2.12.1
+
 lock:              ## renew requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra encrypted --extra dev --no-header --no-annotate pyproject.toml -o requirements.lock
 
 clean:             ## remove what the targets made, own data apart
 	rm -rf $(SAMPLE) $(DB) reports/*/ .pytest_cache .ruff_cache build
 
-.PHONY: help install sample report lab lint test notebooks bench browser torch lock clean
+.PHONY: help install sample report lab lint test notebooks bench browser torch scheduler lock clean

@@ -14,6 +14,7 @@ import nbformat
 import openpyxl
 import pytest
 
+from dcbudget import budget as budget_of
 from dcbudget import cli, report
 from dcbudget.errors import ReportError
 from dcbudget.report import render
@@ -164,12 +165,9 @@ def test_sheets_tie_to_the_database(rendered):
     assert book.properties.title.startswith("Budget review June 2026")
 
 
-def test_sheets_are_the_same_bytes_twice(rendered, nasty, tmp_path):
-    """Another process, another second, the same parameters."""
-    again = tmp_path / "again.xlsx"
-    report._write_sheets(MonthlyReview("2026-06", str(nasty)), again)
-    assert again.read_bytes() == rendered.spreadsheet.read_bytes()
-    assert not any("calcChain" in name or "externalLink" in name for name in zipfile.ZipFile(again).namelist())
+def test_sheets_compute_nothing_and_link_nowhere(rendered):
+    names = zipfile.ZipFile(rendered.spreadsheet).namelist()
+    assert not any("calcChain" in name or "externalLink" in name for name in names)
 
 
 # What may go wrong.
@@ -366,20 +364,34 @@ def test_months_are_rendered_past_one_that_fails(world, tmp_path, quick, capsys,
     assert everything_in(tmp_path / "out") == {"2026-06", *(f"2026-06/{name}" for name in FILES)}
 
 
-def test_months_to_the_latest_are_of_one_state(world, tmp_path, quick, capsys):
-    code, out, err = run(capsys, "--from", "2026-05", "-p", "top_movers=2", "--db", world, "--out", tmp_path)
-    assert (code, err) == (0, [])
-    assert out == [f"report: {tmp_path / name / 'review.html'}" for name in ("2026-05", "2026-06")]
+def test_months_to_the_latest_are_of_one_state(world, tmp_path, quick, monkeypatch):
+    monkeypatch.setattr(report, "_write_sheets", lambda review, file: file.write_text("sheets"))
+    counted = []
+    done = report.render_months(
+        "2026-05", None, world, tmp_path, {"top_movers": 2}, 60, False, counted.append, counted.append
+    )
+    assert counted == [2, *done] and [one.html.parent.name for one in done] == ["2026-05", "2026-06"]
     assert [parameters for parameters, _ in quick] == [
         {"top_movers": 2, "month": "2026-05"}, {"top_movers": 2, "month": "2026-06"}
     ]  # fmt: skip
     assert len({environment["DCBUDGET_DB"] for _, environment in quick}) == 1
 
 
-def test_progress_counts_months(world, tmp_path, quick):
-    counted = []
-    done = report.render_months("2026-05", None, world, tmp_path, {}, 60, counted.append, counted.append)
-    assert counted == [2, *done] and [one.html.parent.name for one in done] == ["2026-05", "2026-06"]
+def test_month_is_recorded_in_the_database_itself_and_only_where_it_was_rendered(
+    nasty, tmp_path, quick, monkeypatch, capsys
+):
+    db = tmp_path / "budget.duckdb"
+    db.write_bytes(nasty.read_bytes())
+    monkeypatch.setattr(report, "_write_sheets", lambda review, file: file.write_text("sheets"))
+    arguments = ("--month", "2026-06", "--db", db, "--out", tmp_path / "out")
+    assert run(capsys, *arguments)[0] == 0 and budget_of.recorded_calibration(db).empty
+    code, out, _ = run(capsys, *arguments, "--record")
+    once = budget_of.recorded_calibration(db)
+    assert code == 0 and f"recorded: {len(once)} measured values, from which the next plan starts" in out
+    assert set(once["month"].dt.strftime("%Y-%m")) == {"2026-06"} and "price:H100:on-demand" in set(once["name"])
+    monkeypatch.setattr(report, "_write_html", lambda *_: 1 / 0)
+    assert run(capsys, "--from", "2026-05", "--db", db, "--out", tmp_path / "out", "--record")[0] == 1
+    assert budget_of.recorded_calibration(db).equals(once)
 
 
 MONTHS_WRONG = {

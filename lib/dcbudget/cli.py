@@ -165,6 +165,9 @@ def report(
         "reports"
     ),
     parameter: Annotated[list[str] | None, typer.Option("--parameter", "-p", help="name=value, repeatable.")] = None,
+    record: Annotated[
+        bool, typer.Option("--record", help="Keep what the month measured in the database; 1_plan starts from it.")
+    ] = False,
     wait: Wait = WAIT_SECONDS,
 ) -> None:
     """Render the monthly budget review: notebook, HTML and spreadsheet.
@@ -176,22 +179,26 @@ def report(
     if last and not first:
         raise DcbudgetError("--to needs --from")
     if first:
-        _report_months(month, first, last, db, out, _parameters(parameter or []), wait)
+        _report_months(month, first, last, db, out, _parameters(parameter or []), wait, record)
         return
-    rendered = render(month, db, out, _parameters(parameter or []), wait)
+    rendered = render(month, db, out, _parameters(parameter or []), wait, record)
     for line in rendered.headline:
         print(line)
+    if record:
+        print(f"recorded: {rendered.recorded} measured values, from which the next plan starts")
     print(f"report: {rendered.html}")
 
 
-def _report_months(month: str | None, first: str, last: str | None, db, out: Path, parameters: dict, wait: float):
+def _report_months(
+    month: str | None, first: str, last: str | None, db, out: Path, parameters: dict, wait: float, record: bool
+) -> None:
     from dcbudget.progress import months_progress
     from dcbudget.report import Failed, render_months
 
     if month:
         raise DcbudgetError("--month is of a single report, --from and --to of several")
     with months_progress(shown=sys.stderr.isatty()) as (on_months, on_month):
-        done = render_months(first, last, db, out, parameters, wait, on_months, on_month)
+        done = render_months(first, last, db, out, parameters, wait, record, on_months, on_month)
     failed = [one for one in done if isinstance(one, Failed)]
     for one in done:
         if one not in failed:

@@ -16,7 +16,7 @@ from tempfile import mkdtemp
 
 import pandas as pd
 
-from dcbudget import warehouse
+from dcbudget import budget, warehouse
 from dcbudget.errors import DcbudgetError, ReportError
 from dcbudget.export import write_tables
 from dcbudget.stages.period import MONTH, months_with_bills, parse_month, whole_month
@@ -31,12 +31,13 @@ NO_ALT = 'alt="No description has been provided for this image"'
 
 @dataclass(frozen=True)
 class Rendered:
-    """A report's files and the lines of its headline."""
+    """A report's files, the lines of its headline, and how many measured values were recorded."""
 
     notebook: Path
     html: Path
     spreadsheet: Path
     headline: list[str]
+    recorded: int = 0
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ def render(
     out: Path,
     parameters: dict[str, object] | None = None,
     wait_seconds: float = warehouse.WAIT_SECONDS,
+    record: bool = False,
 ) -> Rendered:
     """Render a month's review into `out/YYYY-MM`, wholly or not at all, from one state of the database.
 
@@ -65,6 +67,7 @@ def render(
     ----------
     month : "YYYY-MM", None for the latest with charges.
     parameters : further parameters of the notebook.
+    record : keep what the report measured in the database, where the next plan starts from it.
 
     Raises
     ------
@@ -74,7 +77,7 @@ def render(
     template, given, database = _template(db, parameters)
     month = _one_of("month", month, given.pop("month", ""))
     with warehouse.snapshot(database, wait_seconds=wait_seconds) as path:
-        return _render(template, month, path, out, given)
+        return _render(template, month, path, out, given, database if record else None, wait_seconds)
 
 
 def render_months(
@@ -84,6 +87,7 @@ def render_months(
     out: Path,
     parameters: dict[str, object] | None = None,
     wait_seconds: float = warehouse.WAIT_SECONDS,
+    record: bool = False,
     on_months: Callable[[int], object] = lambda count: None,
     on_month: Callable[[Rendered | Failed], object] = lambda done: None,
 ) -> list[Rendered | Failed]:
@@ -93,6 +97,7 @@ def render_months(
     ----------
     first, last : "YYYY-MM"; last None for the latest month that is billed to its end.
     parameters : further parameters of the notebook, the same for every month.
+    record : as for one month; a month that fails records nothing.
     on_months, on_month : called with the number of months, and with every month that is done.
 
     Returns
@@ -112,7 +117,7 @@ def render_months(
         on_months(len(months))
         for month in months:
             try:
-                done.append(_render(template, month, path, out, given))
+                done.append(_render(template, month, path, out, given, database if record else None, wait_seconds))
             except Exception as error:  # whatever is wrong with one month, the others are rendered
                 said = (str(error).splitlines() or [""])[0]
                 known = isinstance(error, DcbudgetError)
@@ -143,7 +148,16 @@ def _template(db: str | Path | None, parameters: dict[str, object] | None) -> tu
     return template, given, _one_of("database", db, given.pop("database", ""))
 
 
-def _render(template: Path, month: str, path: Path, out: Path, given: dict[str, object]) -> Rendered:
+def _render(
+    template: Path,
+    month: str,
+    path: Path,
+    out: Path,
+    given: dict[str, object],
+    database: str | None,
+    wait_seconds: float,
+) -> Rendered:
+    """Render a month from the copy at `path`, and keep what it measured in `database` unless that is None."""
     review = MonthlyReview(**given, month=month, database=str(path))
     name = f"{review.month:%Y-%m}"
     work = _work_folder(out, name)
@@ -158,8 +172,11 @@ def _render(template: Path, month: str, path: Path, out: Path, given: dict[str, 
         _swap(work, out.resolve() / name)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+    recorded = 0
+    if database is not None:
+        recorded = budget.record_calibration(review.feedback.records, database or None, wait_seconds=wait_seconds)
     made = [out / name / f"{NAME}.{suffix}" for suffix in ("ipynb", "html", "xlsx")]
-    return Rendered(*made, review.headline().lines())
+    return Rendered(*made, review.headline().lines(), recorded)
 
 
 def _check_parameters(template: Path, given: dict[str, object]) -> None:

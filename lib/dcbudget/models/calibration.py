@@ -1,6 +1,6 @@
 """What was measured, with its spread, beside what is published: where plans and comparisons start from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite, nan
 
 import numpy as np
@@ -103,6 +103,28 @@ def measure(name: str, label: str, unit: str, found: Spread, source: str, publis
         return Measure(name, label, unit, found.value, found.low, found.high, found.count, source, value, about)
     low, high = (value if np.isnan(end) else end for end in (low, high))
     return Measure(name, label, unit, value, low, high, 0, about or "nothing known", value, about)
+
+
+def start(found: Measure, recorded: pd.DataFrame, month: pd.Timestamp) -> Measure:
+    """Where a plan starts: what a report recorded for this very month, else what is measured, else the last record.
+
+    A record of the month goes before a new measurement, so that a plan stays as it is when logs that the report knew
+    are restated or gone. A record of an earlier month goes before what is published.
+
+    Parameters
+    ----------
+    found : what is measured now, or published.
+    recorded : records of the same name and unit up to the month: `month`, `value`, `source`, in order of the months.
+    """
+    if recorded.empty or (found.count and recorded["month"].iloc[-1] != month):
+        return found
+    last, spread = recorded.iloc[-1], quantiles(recorded["value"])
+    low, high, count = (found.low, found.high, found.count) if found.count else (spread.low, spread.high, spread.count)
+    value = float(last["value"])
+    return replace(
+        found, value=value, low=min(low, value), high=max(high, value), count=count,
+        source=f"{last['source']}; recorded for {last['month']:%b %Y}",
+    )  # fmt: skip
 
 
 def quantiles(values, weights=None) -> Spread:

@@ -5,7 +5,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from dcbudget import warehouse
+from dcbudget import budget, warehouse
 from dcbudget.errors import DcbudgetError, MixedCurrencies
 from dcbudget.models import calibration
 from dcbudget.models.calibration import Measure, Spread
@@ -19,6 +19,8 @@ HELD = ("useful", "failed or restarted", "held but idle")
 PRICES = ("on-demand", "committed", "spot", "owned")
 # What a kind of price is below on demand, where only that is known.
 DISCOUNTS = {"committed": "commitment_discount", "spot": "spot_discount"}
+# Source of a price that somebody paid.
+BILLED = "bill, latest month"
 # name -> label, unit
 LABELS = {
     "mfu": ("Model FLOPs utilisation (MFU)", "share"),
@@ -49,19 +51,25 @@ LABELS = {
 class Calibration:
     """What the months up to one measured, twelve at most; what they do not tell is as published.
 
+    What a report recorded for the month (`dcbudget report --record`) goes before both, see `models.calibration.start`.
+
     Parameters
     ----------
     month : "YYYY-MM" or its first day, "" for the latest that is billed to its end.
     database : file, "" for the default one.
     currency : the currency of every price, "" for the only one there is.
+    recorded : whether records count; without them everything is measured anew.
 
     Raises
     ------
     DcbudgetError : no database, no such month, several currencies without a rate.
     """
 
-    def __init__(self, month: str | pd.Timestamp = "", database: str = "", currency: str = ""):
+    def __init__(
+        self, month: str | pd.Timestamp = "", database: str = "", currency: str = "", *, recorded: bool = True
+    ):
         self.db = database or None
+        self._with_records = recorded
         months = months_with_bills(self.db)
         text = f"{month:%Y-%m}" if isinstance(month, pd.Timestamp) else month
         self.month = parse_month(text or whole_month(months, self.db), months)
@@ -79,7 +87,8 @@ class Calibration:
         if name not in LABELS:
             raise DcbudgetError(f"nothing is measured under the name {name!r}; there are {', '.join(LABELS)}")
         label, unit = LABELS[name]
-        return calibration.measure(name, label, self._in_currency(unit), *self._found[name], self._published(name))
+        unit = self._in_currency(unit)
+        return self._start(calibration.measure(name, label, unit, *self._found[name], self._published(name)))
 
     def price(self, gpu_model: str, kind: str) -> Measure:
         """What a GPU-hour costs: of the bill, else of the price list, else a discount on demand, else as published.
@@ -123,6 +132,12 @@ class Calibration:
         listed = self._listed["gpu_model"].dropna().unique()
         return list(dict.fromkeys([*paid.index, *sorted(listed)]))
 
+    def measured(self) -> list[Measure]:
+        """What is measured; prices are those that somebody paid."""
+        prices = [self._price(model, kind) for model in self.gpu_models for kind in PRICES]
+        measures = [*(self[name] for name in LABELS), *(price for price in prices if price.source.startswith(BILLED))]
+        return [measure for measure in measures if measure.count]
+
     def table(self) -> Table:
         """Every measure beside what is published of it."""
         prices = [self._price(model, kind) for model in self.gpu_models for kind in PRICES]
@@ -137,7 +152,17 @@ class Calibration:
         )
         return Table(pd.DataFrame(rows, columns=list(names)), names, title, {"count": COUNT})
 
+    def _start(self, found: Measure) -> Measure:
+        records = self._recorded
+        mine = records[(records["name"] == found.name) & (records["unit"] == found.unit)]
+        return calibration.start(found, mine, self.month)
+
     # What is read.
+
+    @cached_property
+    def _recorded(self) -> pd.DataFrame:
+        frame = budget.recorded_calibration(self.db)
+        return frame[frame["month"] <= self.month] if self._with_records else frame.head(0)
 
     def _mart(self, name: str, amounts: list[str]) -> pd.DataFrame:
         frame = self.reading.mart(name, amounts)
@@ -324,8 +349,8 @@ class Calibration:
         both = served.groupby(["month", "project"], as_index=False)["tokens"].sum().merge(held)
         tokens, gpu_hours = self._monthly(both, "tokens", "gpu_hours")
         return {
-            "storage_price_per_tb_month": (calibration.latest(1000 * cost, gb_months), "bill, latest month"),
-            "network_price_per_gb": (calibration.latest(egress, gb), "bill, latest month"),
+            "storage_price_per_tb_month": (calibration.latest(1000 * cost, gb_months), BILLED),
+            "network_price_per_gb": (calibration.latest(egress, gb), BILLED),
             "tokens_per_second_per_gpu": (
                 calibration.ratio(tokens, 3600 * gpu_hours),
                 "serving log over all GPU-hours of its projects, by month",
@@ -336,7 +361,7 @@ class Calibration:
         name, label = f"price:{gpu_model}:{kind}", f"{gpu_model}, {kind}"
         unit = self._in_currency("money per GPU-hour")
         billed = self._prices[(self._prices["gpu_model"] == gpu_model) & (self._prices["kind"] == kind)]
-        found, source = calibration.latest(*self._monthly(billed, "effective_cost", "gpu_hours")), "bill, latest month"
+        found, source = calibration.latest(*self._monthly(billed, "effective_cost", "gpu_hours")), BILLED
         if not found.count:
             listed = self._listed[(self._listed["gpu_model"] == gpu_model) & (self._listed["kind"] == kind)]
             found, source = calibration.quantiles(listed["price"]), "price list"
@@ -346,7 +371,9 @@ class Calibration:
                 value, low, high = (on_demand.value * (1 - share) for share in (below.value, below.high, below.low))
                 found = Spread(value, low, high, on_demand.count)
                 source = f"on demand as measured, less {below.value:.0%} ({below.source})"
-        return calibration.measure(name, label, unit, found, source, self._published_price(gpu_model, kind))
+        return self._start(
+            calibration.measure(name, label, unit, found, source, self._published_price(gpu_model, kind))
+        )
 
     # What is published.
 

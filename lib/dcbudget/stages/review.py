@@ -7,6 +7,8 @@ import pandas as pd
 from dcbudget import warehouse
 from dcbudget.models import allocation, capacity, ledger, review
 from dcbudget.models.privacy import INSIDE
+from dcbudget.stages.energy import Energy
+from dcbudget.stages.feedback import Feedback
 from dcbudget.stages.period import (
     billed_to,
     months_with_bills,
@@ -313,6 +315,35 @@ class MonthlyReview:
                    "completed_jobs": COUNT, "effective_cost_per_completed_job": CENTS}  # fmt: skip
         return Table(frame, names, f"What an allocated GPU-hour and a completed job cost ({self.basis})", formats)
 
+    def showback(self) -> Table:
+        """What each project cost, by category."""
+        frame = self.this_month.pivot_table(index="project", columns="category", values="actual", aggfunc="sum")
+        order = frame.sum().sort_values(ascending=False)
+        frame = frame[order[order != 0].index].fillna(0.0)
+        frame["all"] = frame.sum(axis=1)
+        frame = frame[frame["all"] != 0]
+        nobody = frame.index.isin(NOBODY)
+        frame = frame.assign(last=nobody).sort_values(["last", "all"], ascending=[True, False], kind="stable")
+        frame = frame.drop(columns="last").reset_index()
+        frame["share"] = frame["all"] / frame["all"].sum()
+        amounts = [*order[order != 0].index, "all"]
+        names = {"project": "Project", **{name: name for name in amounts}, "all": "All", "share": "Share"}
+        idle, unknown = (frame.loc[frame["project"] == name, "share"].sum() for name in NOBODY)
+        title = f"{1 - idle - unknown:.0%} of the cost of {self.month:%B %Y} is shown to projects"
+        title += f", {idle:.0%} stood idle" if idle else ""
+        title += f", {unknown:.1%} is of nobody" if unknown else ""
+        formats = dict.fromkeys(amounts, MONEY) | {"share": RATE}
+        return Table(frame, names, f"{title} ({self.basis})", formats, (*amounts, "share"))
+
+    def energy(self) -> Table:
+        """Energy, carbon and cost of power of the owned fleet."""
+        return Energy(self.reading, self.month).table()
+
+    @cached_property
+    def feedback(self) -> Feedback:
+        """The values that go back to the next plan."""
+        return Feedback(self.month, self.db or "", self.currency)
+
     def commitments(self) -> Table:
         """Reservations and savings plans of the month: used and unused."""
         paid = ["used_effective_cost", "unused_effective_cost"]
@@ -359,7 +390,8 @@ class MonthlyReview:
             "Projects": self.projects(), "Categories": self.categories(), "Year": self.year(), "Movers": self.movers(),
             "GPU-hours": self.gpu_hours(), "Buckets": self.gpu_buckets(),
             "Buckets by project": self.gpu_buckets_by_project(), "Commitments": self.commitments(),
-            "Unit costs": self.unit_costs(),
+            "Showback": self.showback(), "Unit costs": self.unit_costs(), "Energy and carbon": self.energy(),
+            "Values that go back": self.feedback.table(),
             "Budget and actual": Table(
                 self.lines, {"month": "Month", "project": "Project", "category": "Category", "budget": "Budget",
                              "actual": "Actual", "currency": "Currency"},
