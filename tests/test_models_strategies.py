@@ -25,7 +25,7 @@ RUNS = pd.DataFrame(
 
 
 def rows(**columns):
-    usual = {"strategy": "data parallel", "fits": True, "why": "because"}
+    usual = {"strategy": "data parallel", "nodes": 1, "fits": True, "why": "because"}
     return pd.DataFrame(usual | columns, index=range(len(columns["gpus"])))
 
 
@@ -38,6 +38,15 @@ def test_money_and_the_frontier_by_hand():
     assert found["gpus"].tolist() == [2, 4, 1]
     assert found["cost"].tolist() == [240, 640, 200]
     assert found["pareto"].tolist() == [True, False, True]
+
+
+def test_parameter_servers_are_paid_for():
+    """16 GPUs on 2 nodes for 10 h at 2, and 2 servers for 10 h at 3; other strategies have none."""
+    both = rows(strategy=["parameter server", "data parallel"], gpus=[16, 16], nodes=[2, 2], hours=[10.0, 10.0],
+                gpu_hours=[160.0, 160.0])  # fmt: skip
+    found = strategies.priced(both, 2.0, price_per_server_hour=3.0).set_index("strategy")
+    assert found["cost"].to_dict() == {"parameter server": 380, "data parallel": 320}
+    assert found["pareto"].to_dict() == {"parameter server": False, "data parallel": True}
 
 
 def test_spot_stretches_time_and_money_alike_and_large_jobs_most():

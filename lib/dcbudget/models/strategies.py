@@ -17,7 +17,7 @@ from dcbudget.models.performance import (
     recommend_parallelism,
 )
 from dcbudget.models.performance.parallelism import ALL_REDUCE, PARAMETER_SERVER
-from dcbudget.models.performance.strategies import SPLIT
+from dcbudget.models.performance.strategies import SERVER, SPLIT
 
 
 def calibrated(model: Transformer, cluster: Cluster, mfu: float, **run) -> float:
@@ -58,6 +58,7 @@ def priced(
     interruptions_per_gpu_hour: float = 0.0,
     checkpoint_seconds: float = 60.0,
     restart_seconds: float = 300.0,
+    price_per_server_hour: float = 0.0,
 ) -> pd.DataFrame:
     """Strategies that fit with their money, the overhead of interruptions in time and money, and the frontier marked.
 
@@ -67,6 +68,7 @@ def priced(
     price_per_gpu_hour : [money per GPU-hour].
     interruptions_per_gpu_hour : [1 / GPU-hour], 0 for capacity that nobody takes away.
     checkpoint_seconds, restart_seconds : see `cost.spot_overhead`.
+    price_per_server_hour : of a parameter server, of which there is one for each node of workers [money per hour].
 
     Returns
     -------
@@ -86,6 +88,9 @@ def priced(
     )
     frame = fitting.assign(hours=fitting["hours"] * (1 + overhead), gpu_hours=fitting["gpu_hours"] * (1 + overhead))
     frame["cost"] = cost.rented_cost(frame["gpu_hours"].to_numpy(float), price_per_gpu_hour)
+    served = (frame["strategy"] == SERVER).to_numpy()
+    server_hours = (frame["nodes"] * frame["hours"]).to_numpy(float)[served]
+    frame.loc[served, "cost"] += cost.rented_cost(server_hours, price_per_server_hour)
     frame = frame[np.isfinite(frame["hours"])]
     frame["pareto"] = pareto(frame, "hours", "cost")
     return frame.sort_values(["hours", "cost"], ignore_index=True)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from dcbudget import warehouse
 from dcbudget.models import cost, performance, strategies
+from dcbudget.models.performance.strategies import SERVER
 from dcbudget.stages.control import Control
 from dcbudget.stages.period import in_range, whole_in_range
 from dcbudget.stages.renting import MOST_GPUS, Renting
@@ -66,7 +67,7 @@ class Strategies(Renting):
     batch : sequences a step, 0 for what is usual at that size.
     network_gb_per_second : between nodes, per GPU in one direction.
     price_kind : on-demand, committed, spot or owned.
-    server_price : of a server-hour of the measured strategies and of the article [money].
+    server_price : of a server-hour of parameter servers, the measured strategies and the article [money].
 
     Raises
     ------
@@ -169,7 +170,8 @@ class Strategies(Renting):
             model, sizes, cluster, **run, kernel_efficiency=efficiency,
             mtbf_gpu_hours=self.known["mtbf_gpu_hours"].value,
         )  # fmt: skip
-        points = strategies.priced(rows, price, self.interruptions if kind == "spot" else 0.0)
+        points = strategies.priced(rows, price, self.interruptions if kind == "spot" else 0.0,
+                                    price_per_server_hour=self.server_price)  # fmt: skip
         misfits = rows[~rows["strategy"].isin(points["strategy"])].groupby("strategy", sort=False).tail(1)
         measured = self.measured_scaling[self.measured_scaling["job"] == MEASURED_JOB]
         parallel = points[points["strategy"] == "data parallel"]
@@ -208,8 +210,9 @@ class Strategies(Renting):
         frame = frame.loc[frame.index[frame["pareto"]].union(best)].reset_index(drop=True)
         frame = frame.assign(on_it=frame["pareto"].map({True: "yes", False: ""}))
         misfits = compared.misfits.assign(on_it="does not fit")[["strategy", "gpus", "nodes", "batch", "on_it", "why"]]
-        served = frame["strategy"] == "parameter server"
-        frame["why"] = frame["why"].where(~served, frame["why"] + "; its servers are not in the cost")
+        served = frame["strategy"] == SERVER
+        paid = f"; a server for each node, {CENTS.format(self.server_price)} an hour"
+        frame["why"] = frame["why"].where(~served, frame["why"] + paid)
         frame = pd.concat([frame, misfits.astype({"gpus": float})], ignore_index=True) if len(misfits) else frame
         names = {"strategy": "Strategy", "gpus": "GPUs", "nodes": "Nodes", "batch": "Batch", "hours": "Hours",
                  "gpu_hours": "GPU-hours", "cost": "Cost", "mfu": "MFU", "memory_gb": "GB per GPU",

@@ -117,7 +117,7 @@ def compare_strategies(
 
     One GPU trains sequence by sequence (`single GPU`), or collects the batch (`larger batch (accumulation)`); on more
     GPUs the batch is shared out, with gradients summed by all-reduce or by parameter servers, or the model is split.
-    The machines of parameter servers are not among the GPU-hours.
+    The machines of parameter servers are not among the GPU-hours; there is one for each node, unless told otherwise.
 
     Parameters
     ----------
