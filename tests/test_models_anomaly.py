@@ -159,6 +159,7 @@ def test_a_total_is_told_where_no_part_explains_it():
         values[93:] += 40
     alerts = found(daily(**parts), 100)
     assert alerts[["project", "subject"]].values.tolist()[0] in (["Total", ""], ["Total", "x"])
+    assert alerts["since"].max() < START + pd.Timedelta(days=100)
     one = noisy(50, 100)
     one[93:] += 400
     assert found(daily(a_x=one, b_x=noisy(51, 100)), 100)["project"].tolist() == ["a"]

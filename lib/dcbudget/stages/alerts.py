@@ -112,9 +112,8 @@ class Alerts:
 
     @cached_property
     def of_month(self) -> pd.DataFrame:
-        """What lasted at some time in the month, with the state that each has, and the note on it."""
-        end = min(self.as_of, self.month + MONTH)
-        found = anomaly.overlapping(self.findings, self.month, end).assign(currency=self.currency)
+        """What lasted at some time from the month on, with the state that each has, and the note on it."""
+        found = anomaly.overlapping(self.findings, self.month, self.as_of).assign(currency=self.currency)
         decided = alerts.stored(self.db).set_index("alert_id")
         by_hand = decided[(decided["state"] == "acknowledged") | (decided["closed_by"] == alerts.BY_HAND)]
         states, notes = by_hand["state"].to_dict(), decided["note"].dropna().to_dict()

@@ -4,9 +4,10 @@ What a day is expected to cost is the median of the four weeks before it, and wh
 weeks before. How far days were from that, one day ahead, gives the band: `sensitivity` times their median absolute
 deviation (x 1.4826: the standard deviation, were they normal), at least a share of the level for each, and at least
 BURST times the third-highest peak of the last seventeen weeks, so that bursts that come every month are no news. Days
-beyond the band are an episode, and the expectation stands still while it lasts; what has lasted four weeks is what is
-usual from then on. A day counts only where it is beyond the band by the length of its month too: a monthly price costs
-more a day in February. What is charged once a month is judged in the same way by whole months.
+beyond the band, and weeks whose mean is beyond WEEK of it, are an episode, and the expectation stands still while it
+lasts; what has lasted four weeks is what is usual from then on. A day counts only where it is beyond the band by the
+length of its month too: a monthly price costs more a day in February. What is charged once a month is judged in the
+same way by whole months.
 """
 
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ from dcbudget.models.ranges import whole, within
 TOTAL = "Total"
 NORMAL = 1.4826
 BURST = 1.5
+# Share of the band beyond which the mean of a week counts, a day at most as the whole band, and half of that the day.
+WEEK = 0.5
 # A part explains its total where its own excess is this share of the total's.
 EXPLAINED = 0.5
 # A part is looked at so many days after its first charge; with one day of charges until then it is billed by the month.
@@ -90,7 +93,8 @@ class Episode:
     sign : 1 above, -1 below.
     start, end : first place, and the one after the last; None while it lasts.
     fired : the place at which it became an alert, None where it never did.
-    beyond : how many steps were beyond the band.
+    beyond : how many steps counted.
+    outside : how many of them were beyond the band themselves.
     """
 
     sign: int
@@ -98,6 +102,7 @@ class Episode:
     end: int | None = None
     fired: int | None = None
     beyond: int = 0
+    outside: int = 0
 
 
 def expectation(series: pd.Series, pace: Pace = DAILY) -> pd.DataFrame:
@@ -157,7 +162,7 @@ def judge(series: pd.Series, rules: Rules, pace: Pace = DAILY) -> tuple[pd.DataF
     shown = np.full((len(values), 3), np.nan)
     episodes: list[Episode] = []
     now: Episode | None = None
-    rest, excess = 0, 0.0
+    rest, excess, recent = 0, 0.0, []
     for place, value in enumerate(values):
         begin = place if now is None else now.start
         level, _, usual, scale, high, low = table[begin]
@@ -169,31 +174,49 @@ def judge(series: pd.Series, rules: Rules, pace: Pace = DAILY) -> tuple[pd.DataF
             shown[place] = np.nan
             continue
         off = _nearer(value - center, value * lengths[place] / usual_lengths[begin] - center)
-        side = int(off > above) - int(off < -below)
+        recent = [*recent[max(len(recent) + 1 - pace.block, 0) :], (place, _share(off, above if off > 0 else below))]
+        outside = int(off > above) - int(off < -below)
+        side = outside or _slow(recent, pace)
         if now is not None and side != now.sign:
             rest += 1
             if rest == pace.rest or side == -now.sign:
                 now.end = place - rest + 1
                 now = None
         if now is None and side:
-            now = Episode(side, place)
+            first = place if outside else recent[0][0]
+            now = Episode(side, first, beyond=place - first)
             episodes.append(now)
-            excess = 0.0
+            excess = float(np.nansum(values[now.start : place] - shown[now.start : place, 0]))
         if now is None:
             continue
         excess += off
         if side == now.sign:
             rest = 0
             now.beyond += 1
+            now.outside += abs(outside)
             sure = now.beyond >= rules.persistence or abs(off) > 2 * (above if side > 0 else below)
             if now.fired is None and sure and abs(excess) >= rules.least_money:
                 now.fired = place
-        if place - now.start + 1 == pace.accepted:
+        if place - now.start + 1 >= pace.accepted:
             now.end = place + 1
             table = expectation(series.where(np.arange(len(series)) >= now.start), pace).to_numpy(float)
-            now = None
+            now, recent = None, []
     band = pd.DataFrame(shown, series.index, ["expected", "lower", "upper"])
     return band.assign(actual=values), episodes
+
+
+def _share(off: float, band: float) -> float:
+    """A departure as a share of the band, from -1 to 1."""
+    return float(np.clip(off / band, -1, 1)) if band > 0 else float(np.sign(off))
+
+
+def _slow(recent: list[tuple[int, float]], pace: Pace) -> int:
+    """1 or -1 where the last week was above or below what was expected without a day beyond the band, else 0."""
+    if pace.block == 1 or len(recent) < pace.block:
+        return 0
+    shares = [share for _, share in recent]
+    mean = sum(shares) / pace.block
+    return int(np.sign(mean)) if abs(mean) > WEEK and shares[-1] * np.sign(mean) > WEEK / 2 else 0
 
 
 def _month_lengths(series: pd.Series, pace: Pace) -> tuple[np.ndarray, np.ndarray]:
@@ -219,6 +242,7 @@ class Watched:
     project, category : "" where it is a total over them.
     band : as of `judge`.
     episodes : those that are alerts.
+    begun : all of them.
     pace : DAILY or MONTHLY.
     """
 
@@ -226,6 +250,7 @@ class Watched:
     category: str
     band: pd.DataFrame
     episodes: list[Episode]
+    begun: list[Episode]
     pace: Pace
 
 
@@ -299,9 +324,16 @@ def _finding(series: Watched, episode: Episode) -> Finding:
         money=float(off.sum()),
         basis="effective",
         what=f"{actual:,.0f} {spans} where {expected:,.0f} was expected",
-        why=f"{episode.beyond} {unit}{'s' if episode.beyond > 1 else ''} {side} the band; the furthest, {when}, was"
+        why=f"{_counted(episode, series.pace)} {side} the band; the furthest, {when}, was"
             f" {peak['actual']:,.0f} with {peak['expected']:,.0f} expected and {peak[edge]:,.0f} the band's edge",
     )  # fmt: skip
+
+
+def _counted(episode: Episode, pace: Pace) -> str:
+    """How many steps were beyond the band, or that only the week was."""
+    if not episode.outside:
+        return f"no {pace.unit} alone, the mean of a week more than {WEEK:.0%}"
+    return f"{episode.outside} {pace.unit}{'s' if episode.outside > 1 else ''}"
 
 
 def _after(series: Watched, episode: Episode) -> pd.Timestamp:
@@ -322,7 +354,7 @@ def _watched(
         for episode in fired:
             episode.fired = max(episode.fired, int(first))
         fired = [episode for episode in fired if episode.fired < len(series)]
-    return Watched(project, category, band, fired, pace)
+    return Watched(project, category, band, fired, episodes, pace)
 
 
 def _total(
@@ -336,19 +368,23 @@ def _total(
 
 
 def _drop_explained(total: Watched, levels: list[list[Watched]]) -> None:
-    """Let alerts of a total stand from the first day on which alerts of no level of its parts explain most of it."""
-    sums = _running(total)
-    known = [[(_running(part), part.episodes) for part in parts] for parts in levels]
+    """Let alerts of a total stand from the first day on which no level of its parts explains most of it.
+
+    Until it has ended, parts explain it that are beyond their bands, in the end only those that are alerts.
+    """
+    sums, days = _running(total), len(total.band)
+    known = [[(_running(part), part) for part in parts] for parts in levels]
     stand = []
     for episode in total.episodes:
-        end = len(total.band) if episode.end is None else episode.end
-        for place in range(episode.fired, end):
-            excess = episode.sign * (sums[place + 1] - sums[episode.start])
+        over = days if episode.end is None else min(episode.end + total.pace.rest - 1, days - 1)
+        for place in range(episode.fired, over + (episode.end is not None)):
+            end = place + 1 if episode.end is None else min(place + 1, episode.end)
+            excess = episode.sign * (sums[end] - sums[episode.start])
             told = [
-                sum(_told(running, own, episode.start, place) for running, own in parts) * episode.sign
+                sum(_told(running, part, episode.start, end, place, place < over) for running, part in parts)
                 for parts in known
             ]  # fmt: skip
-            if max(told, default=0.0) < EXPLAINED * excess:
+            if max((episode.sign * money for money in told), default=0.0) < EXPLAINED * excess:
                 episode.fired = place
                 stand.append(episode)
                 break
@@ -361,12 +397,14 @@ def _running(series: Watched) -> np.ndarray:
     return np.concatenate([[0.0], off.cumsum()])
 
 
-def _told(running: np.ndarray, episodes: list[Episode], start: int, place: int) -> float:
-    """What a part's alerts that there were at a place explain of the steps since a start."""
+def _told(running: np.ndarray, part: Watched, start: int, stop: int, place: int, lasts: bool) -> float:
+    """What a part's alerts explain of the steps [start, stop) at a place, and its episodes where it `lasts`."""
     money = 0.0
-    for episode in episodes:
-        first, end = max(episode.start, start), min(place + 1, len(running) if episode.end is None else episode.end)
-        if episode.fired <= place and end > first:
+    for episode in part.begun if lasts else part.episodes:
+        first, end = max(episode.start, start), min(stop, len(running) if episode.end is None else episode.end)
+        is_alert = episode.fired is not None and episode.fired <= place
+        is_open = episode.end is None or place < episode.end + part.pace.rest - 1
+        if end > first and (is_alert or (lasts and is_open)):
             money += running[end] - running[first]
     return money
 
