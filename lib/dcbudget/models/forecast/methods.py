@@ -56,8 +56,9 @@ def without_seasons(values: np.ndarray, horizon: int, periods: Sequence[int]) ->
         return values, np.zeros(horizon)
     from statsmodels.tsa.seasonal import MSTL
 
-    # A window beyond all cycles is a season that stays as it is.
-    windows = [10 * (len(values) // period) + 1 for period in periods]
+    # Seasons of weeks and hours change; in a few cycles they stay as they are, by a window beyond them all.
+    windows = [11 + 4 * at if len(values) >= 12 * period else 10 * (len(values) // period) + 1
+               for at, period in enumerate(periods)]  # fmt: skip
     seasons = np.asarray(MSTL(values, periods=periods, windows=windows).fit().seasonal).reshape(len(values), -1)
     ahead_ = np.zeros(horizon)
     for period, season in zip(sorted(periods), seasons.T, strict=True):
