@@ -18,10 +18,11 @@ def curves(
     """
     runs = list(dict.fromkeys(frame["run"]))
     colour = alt.Color("run:N", title=None, scale=alt.Scale(domain=runs, range=PALETTE),
-                       legend=alt.Legend(orient="top", columns=3, labelLimit=200))  # fmt: skip
+                       legend=alt.Legend(orient="top", columns=4, labelLimit=200, symbolOpacity=1,
+                                         symbolStrokeWidth=2))  # fmt: skip
     scale = alt.Scale(type="log") if logarithmic else alt.Scale(zero=False)
     base = alt.Chart(frame).encode(
-        x=alt.X("x:Q", title=x, axis=alt.Axis(format="~s")),
+        x=alt.X("x:Q", title=x, axis=alt.Axis(format="~s", tickCount=8)),
         color=colour,
         detail="number:N",
         tooltip=["run:N", alt.Tooltip("number:Q", title="attempt"), alt.Tooltip("x:Q", title=x, format=",.4~g"),
@@ -39,7 +40,7 @@ def time_parts(frame: pd.DataFrame, title: str, subtitle: str) -> alt.Chart:
     parts = list(dict.fromkeys(frame["part"]))
     chart = alt.Chart(frame.assign(order=frame["part"].map(parts.index))).mark_bar().encode(
         y=alt.Y("run:N", sort=None, title=None, axis=alt.Axis(labelLimit=200)),
-        x=alt.X("gpu_hours:Q", title="GPU-hours", axis=alt.Axis(format="~s")),
+        x=alt.X("gpu_hours:Q", title="GPU-hours", axis=alt.Axis(format="~s", tickCount=8)),
         color=alt.Color("part:N", title=None, legend=alt.Legend(orient="top"),
                         scale=alt.Scale(domain=parts, range=STACK[: len(parts)])),
         order="order:Q",
@@ -80,7 +81,7 @@ def beside_last(frame: pd.DataFrame, title: str, subtitle: str) -> alt.Chart:
     chart = alt.Chart(frame).mark_bar().encode(
         y=alt.Y("group:N", sort=None, title=None),
         yOffset=alt.YOffset("month:N", sort=months),
-        x=alt.X("share:Q", title=None, axis=alt.Axis(format=".0%")),
+        x=alt.X("share:Q", title=None, axis=alt.Axis(format=".0%", tickCount=8)),
         color=alt.Color("month:N", title=None, legend=alt.Legend(orient="top"),
                         scale=alt.Scale(domain=months, range=[LIGHT, BLUE])),
         tooltip=["group:N", "month:N", alt.Tooltip("share:Q", format=".1%")],

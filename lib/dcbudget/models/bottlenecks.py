@@ -16,6 +16,8 @@ BUSY, SLOW = 0.6, 0.3
 UNEVEN = 1.5
 FULL = 0.95
 GOODPUT = 0.9
+# An MFU above GPU use by more than so much is a measurement that is wrong.
+DOUBT = 0.03
 NOTHING, UNKNOWN = "nothing stands out", "not measured"
 # What a log may tell: column -> what it is called where it is missing.
 TOLD = {"data_share": "data", "communication_share": "communication", "gpu_utilisation": "GPU use",
@@ -93,7 +95,7 @@ def _finding(row) -> str:
         ),
         (row.unevenness >= UNEVEN, f"uneven steps: one in twenty takes {row.unevenness:.1f} times the median"),
         (
-            row.mfu > row.gpu_utilisation,
+            row.mfu > row.gpu_utilisation + DOUBT,
             f"MFU {row.mfu:.0%} cannot be above GPU use {row.gpu_utilisation:.0%}: one of them is measured wrongly",
         ),
         (row.gpu_utilisation < BUSY, f"GPUs are busy {row.gpu_utilisation:.0%} of the time only"),

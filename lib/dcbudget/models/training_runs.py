@@ -311,21 +311,22 @@ def curve(
     DataFrame : `run`, `number` (of the attempt), `x`, `value` (as logged), `smooth`, in order; no row that is not
         finite.
     """
-    told = points[(points["metric"] == metric) & np.isfinite(points["value"])]
-    parts = []
-    for run, part in attempts.sort_values("number").groupby("run"):
-        used = 0.0
-        for row in part.itertuples():
-            mine = told[(told["run_id"] == row.run_id) & (told["attempt"] == row.attempt)].sort_values(["step", "time"])
-            whole = {"step": 0.0, "hours": row.held_seconds / 3600, "gpu_hours": row.gpu_hours, "cost": row.cost}[x]
-            if x == "step":
-                at = mine["step"].astype(float)
-            else:
-                at = used + whole * (mine["time"] - row.start_time).dt.total_seconds() / row.held_seconds
-            parts.append(pd.DataFrame({"run": run, "number": row.number, "x": at, "value": mine["value"]}))
-            used += whole
-    if not parts:
-        return pd.DataFrame({"run": [], "number": [], "x": [], "value": [], "smooth": []})
-    frame = pd.concat(parts, ignore_index=True).dropna(subset="x")
+    order = attempts.sort_values(["run", "number"])
+    whole = {
+        "step": 0.0,
+        "hours": order["held_seconds"] / 3600,
+        "gpu_hours": order["gpu_hours"],
+        "cost": order["cost"],
+    }[x]
+    order = order.assign(whole=whole)[[*ATTEMPT, "run", "number", "start_time", "held_seconds", "whole"]]
+    order["used"] = order.groupby("run")["whole"].cumsum() - order["whole"]
+    told = points[(points["metric"] == metric) & np.isfinite(points["value"])].merge(order, on=ATTEMPT)
+    told = told.sort_values(["run", "number", "step", "time"], ignore_index=True)
+    if x == "step":
+        told["x"] = told["step"].astype(float)
+    else:
+        seconds = (told["time"] - told["start_time"]).dt.total_seconds()
+        told["x"] = told["used"] + told["whole"] * seconds / told["held_seconds"]
+    frame = told.dropna(subset="x")[["run", "number", "x", "value"]].reset_index(drop=True)
     frame["smooth"] = frame.groupby("run")["value"].transform(lambda values: smoothed(values.to_numpy(), smoothing))
     return frame

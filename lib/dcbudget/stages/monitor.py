@@ -108,8 +108,8 @@ class Monitor:
         whole = training_runs.cost_per_success(runs.assign(all="all"), "all").iloc[0]
         done, failed = int(whole["succeeded"]), int((~runs["succeeded"] & (runs["status"] != "RUNNING")).sum())
         figures = [
-            ("Runs", f"{len(runs)}", f"{int(runs['attempts'].sum())} attempts, {int(runs['restarts'].sum())} restarts"),
-            ("Succeeded", f"{done} of {len(runs)}", f"{failed} failed, diverged or were cancelled"),
+            ("Succeeded", f"{done} of {len(runs)} runs", f"{failed} failed, diverged or were cancelled"),
+            ("Attempts", f"{int(runs['attempts'].sum())}", f"{int(runs['restarts'].sum())} restarts"),
             ("Cost so far", self.money(whole["cost"]), f"{whole['gpu_hours']:,.0f} GPU-hours, all attempts"),
             ("Cost per successful run", self.money(whole["cost_per_successful_run"]), "failed ones included"),
         ]
@@ -342,7 +342,7 @@ class Monitor:
         if runs.empty or runs["cost"].isna().all():
             return "No run has a cost: none has a job in a pool with a bill"
         dear = runs.loc[runs["cost"].idxmax()]
-        end = "" if dear["succeeded"] else f" and is {dear['status']}"
+        end = "" if dear["succeeded"] else f" and ended as {dear['status']}"
         return f"{dear['run']} costs most, {self.money(dear['cost'])}{end}"
 
     def _plan_finding(self, frame: pd.DataFrame) -> str:
@@ -360,10 +360,10 @@ class Monitor:
     def _curve_finding(self, frame: pd.DataFrame, metric: str, chosen: Sequence[str]) -> str:
         if frame.empty:
             return f"None of these runs logs {metric}"
-        last = frame.groupby("run", sort=False)["smooth"].last()
         bad = self.runs[self.runs["run"].isin(list(chosen)) & self.runs["diverged"]]
         if metric == "loss" and len(bad):
-            return f"{bad['run'].iloc[0]} diverged"
-        if metric in ("loss", "perplexity"):
-            return f"{last.idxmin()} has the lowest {metric}, {last.min():.3g}"
-        return f"{last.idxmax()} has the highest {metric}, {last.max():,.3g}"
+            return f"{bad['run'].iloc[0]} diverged: its loss ends at {bad['loss'].iloc[0]:,.4g}"
+        # of different models, so that no run's value is better than another's
+        first = frame[frame["run"] == frame["run"].iloc[0]]
+        begin, end = first["smooth"].iloc[0], first["smooth"].iloc[-1]
+        return f"{metric} of {first['run'].iloc[0]} went from {begin:,.3g} to {end:,.3g}"
