@@ -14,9 +14,12 @@ import altair as alt
 import ipywidgets as widgets
 import pandas as pd
 
-from dcbudget.panels import assess, control, controls, plan, review
+from dcbudget.panels import alerts, assess, control, controls, monitor, plan, review
+from dcbudget.stages.alerts import Alerts
 from dcbudget.stages.assess import Assessment
+from dcbudget.stages.checkpointing import Checkpointing
 from dcbudget.stages.control import Control
+from dcbudget.stages.monitor import Monitor
 from dcbudget.stages.plan import Plan
 from dcbudget.stages.review import MonthlyReview
 from dcbudget.stages.strategies import Strategies
@@ -46,11 +49,18 @@ def strategies_panel() -> widgets.Widget:
     return control.panel(stage, Strategies(stage))
 
 
+def monitor_panel() -> widgets.Widget:
+    stage = Monitor()
+    return monitor.panel(stage, Checkpointing(stage))
+
+
 PANELS = {
     "least": least,
     "1_plan": lambda: plan.panel(Plan()),
     "2_assess": lambda: assess.panel(Assessment()),
     "3_control": strategies_panel,
+    "5_monitor": monitor_panel,
+    "5_monitor alerts": lambda: alerts.panel(Alerts()),
     "7_review": lambda: review.panel(MonthlyReview()),
 }
 

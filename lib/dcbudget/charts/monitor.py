@@ -7,7 +7,15 @@ from dcbudget.charts import BLUE, GREEN, LIGHT, ORANGE, PALETTE, STACK, titled
 
 
 def curves(
-    frame: pd.DataFrame, x: str, y: str, title: str, subtitle: str, *, form: str = "~g", logarithmic: bool = False
+    frame: pd.DataFrame,
+    x: str,
+    y: str,
+    title: str,
+    subtitle: str,
+    *,
+    form: str = "~g",
+    logarithmic: bool = False,
+    order: list[str] | None = None,
 ) -> alt.LayerChart:
     """A metric of several runs, smoothed, with what was logged pale behind it.
 
@@ -15,9 +23,11 @@ def curves(
     ----------
     frame : `run`, `number` (of the attempt), `x`, `value`, `smooth`.
     x, y : titles of the axes; form : of the numbers of y.
+    order : all runs that are looked at, so that each has one colour whatever is drawn of it.
     """
-    runs = list(dict.fromkeys(frame["run"]))
-    colour = alt.Color("run:N", title=None, scale=alt.Scale(domain=runs, range=PALETTE),
+    names = list(dict.fromkeys(frame["run"]))
+    colours = [PALETTE[(order or names).index(name) % len(PALETTE)] for name in names]
+    colour = alt.Color("run:N", title=None, scale=alt.Scale(domain=names, range=colours),
                        legend=alt.Legend(orient="top", columns=4, labelLimit=200, symbolOpacity=1,
                                          symbolStrokeWidth=2))  # fmt: skip
     scale = alt.Scale(type="log") if logarithmic else alt.Scale(zero=False)

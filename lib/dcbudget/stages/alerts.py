@@ -1,5 +1,6 @@
 """5_monitor and 7_review: what is out of the ordinary in a month, what it is worth, and what was done about it."""
 
+from copy import copy
 from functools import cached_property
 
 import pandas as pd
@@ -81,6 +82,19 @@ class Alerts:
         self.reading, self.currency = self.review.reading, self.review.currency
         self.shown = Reading(database, self.currency, self.month, least_group)
         self.basis = f"{self.currency}{self.reading.rates_remark}"
+
+    def tried(self, sensitivity: float, least_money: float) -> "Alerts":
+        """The same month under other rules; what was read from the database is not read again.
+
+        Raises
+        ------
+        OutOfRange : a value out of its range.
+        """
+        other = copy(self)
+        other.rules = spend.Rules(sensitivity, least_money, self.rules.persistence)
+        for name in ("watched", "findings", "of_month"):
+            other.__dict__.pop(name, None)
+        return other
 
     @cached_property
     def watched(self) -> list[spend.Watched]:
@@ -192,7 +206,8 @@ class Alerts:
 
     def scopes(self) -> list[tuple[str, str]]:
         """The projects and categories whose daily spend is watched, those with alerts in the month first."""
-        hot = set(zip(self.of_month["project"], self.of_month["subject"], strict=True))
+        of_spend = self.of_month[self.of_month["kind"].str.startswith("spend")]
+        hot = {(name or spend.TOTAL, of) for name, of in zip(of_spend["project"], of_spend["subject"], strict=True)}
         names = [(one.project or spend.TOTAL, one.category) for one in self.watched if one.pace is spend.DAILY]
         return sorted(names, key=lambda name: (name not in hot, names.index(name)))
 

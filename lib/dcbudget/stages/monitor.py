@@ -106,10 +106,10 @@ class Monitor:
         if runs.empty:
             return Headline(f"Training runs in {self.month:%B %Y}", [("Runs", "0", self._undated_remark())])
         whole = training_runs.cost_per_success(runs.assign(all="all"), "all").iloc[0]
+        tries = f"{int(runs['attempts'].sum())} attempts, {int(runs['restarts'].sum())} restarts"
         done, failed = int(whole["succeeded"]), int((~runs["succeeded"] & (runs["status"] != "RUNNING")).sum())
         figures = [
-            ("Succeeded", f"{done} of {len(runs)} runs", f"{failed} failed, diverged or were cancelled"),
-            ("Attempts", f"{int(runs['attempts'].sum())}", f"{int(runs['restarts'].sum())} restarts"),
+            ("Succeeded", f"{done} of {len(runs)} runs", f"{failed} without success; {tries}"),
             ("Cost so far", self.money(whole["cost"]), f"{whole['gpu_hours']:,.0f} GPU-hours, all attempts"),
             ("Cost per successful run", self.money(whole["cost_per_successful_run"]), "failed ones included"),
         ]
@@ -190,8 +190,8 @@ class Monitor:
         logarithmic = bool(len(frame) and values.min() > 0 and values.max() > 50 * values.min())
         axis = f"{AXES[x]}, {self.currency}" if x == "cost" else AXES[x]
         subtitle = f"{metric} by {axis}" + (f", smoothed by {smoothing:g}; pale: as logged" if smoothing else "")
-        return charts.curves(frame, axis, metric, self._curve_finding(frame, metric, chosen), subtitle,
-                             logarithmic=logarithmic)  # fmt: skip
+        title = self._curve_finding(frame, metric, chosen)
+        return charts.curves(frame, axis, metric, title, subtitle, logarithmic=logarithmic, order=chosen)
 
     def parts_chart(self, chosen: Sequence[str] | None = None):
         """Where the GPU-hours of runs went."""
@@ -277,7 +277,7 @@ class Monitor:
         """Queue wait by partition, this month and the last."""
         keys, hours = ["cluster", "partition"], {"wait_p50_seconds": "p50", "wait_p95_seconds": "p95"}
         frames = [self._waits(month).set_index(keys) for month in (self.month, self.month - pd.DateOffset(months=1))]
-        frame = frames[0].join(frames[1][list(hours)], rsuffix="_before", how="left").reset_index()
+        frame = frames[0].join(frames[1][list(hours)], suffixes=("", "_before"), how="left").reset_index()
         for column, name in hours.items():
             frame[name], frame[f"{name}_before"] = frame[column] / 3600, frame[f"{column}_before"] / 3600
         frame["change"] = frame["p95"] - frame["p95_before"]
