@@ -53,6 +53,7 @@ bench: $(DB)       ## measure speed as ratios against bare runs of the same mach
 	$(BIN)/python tests/benchmarks/optimize.py
 	DCBUDGET_DB=$(abspath $(DB)) $(BIN)/python tests/benchmarks/forecast.py
 	$(BIN)/python tests/benchmarks/anomaly.py
+	$(BIN)/python tests/benchmarks/replay.py
 	$(BIN)/python tests/benchmarks/fuzz.py
 	$(BIN)/python -m pytest -q -s tests/benchmarks/side_by_side.py
 
