@@ -80,6 +80,14 @@ def test_a_spike_is_one_alert_that_ends():
     assert alert.why == told
 
 
+def test_a_week_above_half_the_band_is_news_without_a_day_beyond_it():
+    """Days are off by 10 either way and the band is 59.3; with 35 more a day the week's mean is 0.59 of it."""
+    values = [90.0, 110.0] * 35
+    (episode,) = spend.judge(series([*values, *([125.0, 145.0] * 4)]), RULES)[1]
+    assert (episode.outside, episode.sign) == (0, 1) and episode.fired is not None
+    assert spend.judge(series([*values, *([110.0, 130.0] * 4)]), RULES)[1] == []
+
+
 def test_a_step_is_news_for_four_weeks():
     values = [100.0] * 60 + [200.0] * 60
     (alert,) = found(daily(a_x=values), 120).itertuples()
