@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from dcbudget import adjustments, budget, warehouse
+from dcbudget import adjustments, budget
 from dcbudget.cli import app
 from dcbudget.errors import DatabaseMissing, DcbudgetError, OutOfRange
 from dcbudget.models.adjustment import moved, overrun_avoided, realised, run_rate
-from tiny import rows
+from tiny import blank, rows
 
 JULY, AUGUST = pd.Timestamp("2026-07-01"), pd.Timestamp("2026-08-01")
 PLAN = pd.DataFrame(
@@ -41,8 +41,7 @@ EXPECTED = pd.DataFrame({"month": [JULY, AUGUST], "expected": [100.0, 100.0], "l
 def fresh(tmp_path_factory):
     """A database with one approved plan."""
     path = tmp_path_factory.mktemp("fresh") / "budget.duckdb"
-    with warehouse.connect(path, write=True):
-        pass
+    path.write_bytes(blank())
     budget.save_plan(PLAN, "2026", "approved", path)
     return path
 

@@ -116,7 +116,7 @@ def propose(
              "to_category": to_category}  # fmt: skip
     told = {name: value and checked_text(value, name, what) for name, value in sides.items()}
     found = {
-        "date": _day(date, "date"), "owner": checked_text(owner, "owner", what), "source": source or None,
+        "owner": checked_text(owner, "owner", what), "date": _day(date, "date"), "source": source or None,
         "reason": reason or None, **told, "first_month": first, "last_month": last, "amount": money,
         "currency": currency, "plan_version": plan_version or None, "counterfactual": counterfactual,
         "promised_saving": checked_cents(promised_saving, what),

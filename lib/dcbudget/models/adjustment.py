@@ -178,3 +178,29 @@ def overrun_avoided(spend: np.ndarray, before: np.ndarray, after: np.ndarray) ->
     saving = over[0] - over[1]
     low, high = np.quantile(saving, [LOW, HIGH])
     return Saving(float(over[0].mean()), float(over[1].mean()), float(saving.mean()), float(low), float(high))
+
+
+def by_line(paths: np.ndarray, projects: Sequence[str], spent: pd.DataFrame, recent: pd.DataFrame) -> np.ndarray:
+    """Draws of a year's spend by line, from draws of what projects will spend.
+
+    What a project will spend falls on its lines as its last months did; on all of them alike where these had nothing.
+
+    Parameters
+    ----------
+    paths : draws x projects, still to come [money].
+    projects : their names.
+    spent : `project`, `actual` [money], a row a line: what it spent so far.
+    recent : `actual` of the last months, a row a line of `spent` [money].
+
+    Returns
+    -------
+    array (draws, lines), whose sums by project are those of the paths and of what was spent.
+    """
+    held = recent["actual"].clip(lower=0).to_numpy()
+    of = spent["project"].to_numpy()
+    found = np.tile(spent["actual"].to_numpy(float), (len(paths), 1))
+    for at, name in enumerate(projects):
+        here = of == name
+        weight = held[here] if held[here].sum() > 0 else np.ones(here.sum())
+        found[:, here] += paths[:, [at]] * (weight / weight.sum())
+    return found
