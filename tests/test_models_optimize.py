@@ -190,6 +190,15 @@ def test_the_cheapest_way_to_meet_all_demand():
     assert worth["owned"] == pytest.approx(5 * 744) and worth["slow"] == pytest.approx((5 / 3 - 1) * 744)
 
 
+def test_a_whole_workload_may_take_all_that_there_is():
+    """200 hours fit exactly into two months of 100; of 0.1 GPUs at once a February of 28 days has 67.2 hours."""
+    wanted = workloads({"gpu_hours": 200.0, "divisible": False}, {"value": 1.0})
+    there_is = capacity(owned=(100.0, 1.0, "fixed", 1.0))
+    assert plan(wanted, able(wanted, owned=1.0), there_is).workloads["served"].tolist() == pytest.approx([1.0, 0.0])
+    few = workloads({"most_gpus": 0.1, "earliest": FEB})
+    assert plan(few, able(few, owned=1.0), there_is).workloads["served"].tolist() == pytest.approx([0.672])
+
+
 def test_of_equal_plans_the_one_that_pays_least():
     wanted = workloads({"gpu_hours": 50.0})
     there_is = capacity(dear=(100.0, 5.0, "use", 1.0), cheap=(100.0, 1.0, "use", 1.0), owned=(30.0, 1.0, "fixed", 1.0))
