@@ -66,8 +66,9 @@ def test_a_log_that_does_not_go_on_is_a_run_of_its_own(change):
 
 
 def test_a_run_that_begins_at_its_first_steps_is_no_attempt_of_another():
-    fresh = SECOND.assign(step=SECOND["step"] - 300)
-    assert list(looked_at(ATTEMPTS, pd.concat([FIRST, fresh]))["run"]) == ["big-01", "big-02"]
+    for earlier in (300, 200):
+        fresh = SECOND.assign(step=SECOND["step"] - earlier)
+        assert list(looked_at(ATTEMPTS, pd.concat([FIRST, fresh]))["run"]) == ["big-01", "big-02"]
     beyond = SECOND.assign(step=SECOND["step"] + 1000)
     assert list(looked_at(ATTEMPTS, pd.concat([FIRST, beyond]))["run"]) == ["big-01", "big-02"]
 

@@ -68,7 +68,7 @@ def test_headline(may):
     assert figures["Succeeded"][0] == "1 of 2 runs" and figures["Cost so far"][0] == "420 USD"
     assert figures["Cost per successful run"][0] == "420 USD"
     # 24 of 32 GPU-hours and, of wild, 2 of 5 h on 2 GPUs
-    assert figures["Goodput"] == (f"{28 / 42:.1%}", "useful time over the time that GPUs were held")
+    assert figures["Goodput"] == (f"{28 / 42:.1%}", "useful time over the time that GPUs were held; MFU 40.0%")
     assert {label for label, *_ in may.headline(["big"]).figures} == figures.keys()
 
 

@@ -14,7 +14,7 @@ def spend_band(days: pd.DataFrame, marked: pd.DataFrame, title: str, subtitle: s
     days : `day`, `actual`, `expected`, `lower`, `upper` [money]; the last three null where nothing could be judged.
     marked : the same of the days of alerts, with `label`, what is written at the day (may be empty); may have no rows.
     """
-    day = alt.X("day:T", title=None)
+    day = alt.X("day:T", title=None, axis=alt.Axis(labelBound=True))
     money = [alt.Tooltip(f"{name}:Q", format=",.0f") for name in ("actual", "expected", "lower", "upper")]
     base = alt.Chart(days).encode(x=day)
     band = base.mark_area(color=LIGHT, opacity=0.6, invalid="break-paths-filter-domains").encode(

@@ -69,7 +69,9 @@ class Checkpointing:
         if run not in self.names:
             raise DcbudgetError(f"run {run} has no job, and so no GPU-hours that checkpoints could save")
         present = self.interval(run)[0]
-        minutes = in_range("interval_minutes", present if interval_minutes is None else interval_minutes, 0.1, 10_000)
+        # a slider of whole minutes that stands where it began
+        as_it_is = interval_minutes is None or interval_minutes == self.present_interval(run)
+        minutes = in_range("interval_minutes", present if as_it_is else interval_minutes, 0.1, 10_000)
         price = 0.0 if pd.isna(row["cost"]) else row["cost"] / row["gpu_hours"]
         return checkpoints(
             max(row["gpus"], 1.0), self.mtbf(run)[0], 60 * present, 60 * minutes, self.settings["seconds"],
@@ -117,8 +119,8 @@ class Checkpointing:
         figures += [
             (f"Best: every {_minutes(found.best_seconds)}", f"saves {self._monitor.money(found.best_saved)}",
              f"{found.best_overhead:.0%} added; {found.best_saved_gpu_hours:,.0f} GPU-hours of this run"),
-            ("Fails every", f"{found.mtbf_hours:,.1f} h", f"{hours:,.0f} GPU-hours: {source}"),
-            ("Goes on after", f"{restart:,.0f} min", how),
+            ("Fails every", f"{found.mtbf_hours:,.1f} h",
+             f"{hours:,.0f} GPU-hours: {source}; goes on after {restart:,.0f} min, {how}"),
         ]  # fmt: skip
         return Headline(f"Checkpoints of {run}", figures)
 

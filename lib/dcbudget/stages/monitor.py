@@ -114,12 +114,11 @@ class Monitor:
             ("Cost per successful run", self.money(whole["cost_per_successful_run"]), "failed ones included"),
         ]
         held = runs["gpu_hours"].where(runs["goodput"].notna()).sum()
+        mfu, hours = self._mean_mfu(runs)
         if held:
             goodput = (runs["goodput"] * runs["gpu_hours"]).sum() / held
-            figures.append(("Goodput", f"{goodput:.1%}", "useful time over the time that GPUs were held"))
-        mfu, hours = self._mean_mfu(runs)
-        if hours:
-            figures.append(("MFU", f"{mfu:.1%}", "mean by GPU-hours, of steps that were logged"))
+            said = "useful time over the time that GPUs were held" + (f"; MFU {mfu:.1%}" if hours else "")
+            figures.append(("Goodput", f"{goodput:.1%}", said))
         return Headline(f"Training runs in {self.month:%B %Y}", figures)
 
     def runs_table(self, chosen: Sequence[str] | None = None) -> Table:
