@@ -115,6 +115,12 @@ def test_whole_run_is_useful_but_for_start_and_end():
     assert seconds(late, "startup_seconds") == [2] and seconds(late, "useful_seconds") == [3]
 
 
+def test_log_of_evaluations_alone_began_long_before_its_first():
+    """Steps 400 and 500 at 4 and 5 h: the first 400 took 4 h too, and nothing was start."""
+    found = looked_at([attempt("r", 0, 5)], points("r", [400, 500], [4, 5]))
+    assert seconds(found, "startup_seconds") == [0] and seconds(found, "useful_seconds") == [5]
+
+
 def test_later_attempt_from_an_earlier_checkpoint_undoes_the_one_between():
     """The third goes on from step 150: of the first 1.5 h count, of the second nothing."""
     third = points("big-03", [250, 350], [10, 11])

@@ -21,6 +21,8 @@ DIVERGED, GOES_ON = "DIVERGED", "RUNNING"
 DIVERGENCE = 2.0
 # A log that begins so many of its own intervals from step 0 goes on from an earlier one.
 RESUMED = 3.0
+# A first value after more than so many intervals has steps before it that the log does not tell.
+SPARSE = 1.5
 ATTEMPT = ["run_id", "attempt"]
 RESULTS = ("loss", "accuracy", "f1")
 RATES = ("mfu", "tokens_per_second", "samples_per_second")
@@ -168,7 +170,11 @@ def _times(row, points: pd.DataFrame | None) -> tuple[float, float, float, float
     if points is None or pd.isna(row.first_time) or row.logged < 2:
         return held, np.nan, np.nan, np.nan, np.nan
     origin = row.start_time
-    begin = max((row.first_time - origin).total_seconds() - row.time_interval, 0.0)
+    before = row.time_interval
+    if row.number == 1 and row.first_step > SPARSE * row.step_interval:
+        # a log that tells evaluations alone: the steps before its first took as long as those that it tells of
+        before = row.first_step * (row.last_time - row.first_time).total_seconds() / (row.last_step - row.first_step)
+    begin = max((row.first_time - origin).total_seconds() - before, 0.0)
     last = min((row.last_time - origin).total_seconds(), held)
     if row.kept_step == -np.inf:
         until = begin
