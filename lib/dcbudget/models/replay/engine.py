@@ -221,19 +221,40 @@ def _shadow(s, time):
 
 
 @inner
+def _rooms(s, when):
+    """The most that one node has, and how many nodes are empty."""
+    most, empty = 0, 0
+    for i in range(len(s.nodes)):
+        room = s.nodes[i].free if when == NOW else min(s.nodes[i].free, s.nodes[i].later)
+        most = max(most, room)
+        empty += room == s.rule[PER_NODE]
+    return most, empty
+
+
+@inner
+def _may_fit(s, job, rooms):
+    """Whether it is worth looking for nodes."""
+    units, per_node = s.jobs[job].units, s.rule[PER_NODE]
+    if units <= per_node:
+        return units <= rooms[0]
+    return not s.rule[WHOLE] or units // per_node <= rooms[1]
+
+
+@inner
 def _backfill(s, time, place):
     """Start those behind the head that do not delay it."""
     shadow = s.seconds[SHADOW]
+    many, known = min(waiting(s), s.rule[DEPTH] + 1) - place > 2, False
+    now, both = (0, 0), (0, 0)
     while place < waiting(s) and place <= s.rule[DEPTH] and s.count[FREE] > 0:
         job = waits_at(s, place)
         pieces = 0
+        if many and not known:
+            now, both, known = _rooms(s, NOW), _rooms(s, BOTH), True
         if s.jobs[job].units <= s.count[FREE]:
-            if time + _to_plan(s.jobs[job]) <= shadow:
-                pieces = _fit(s, NOW, job)
-                beyond = False
-            else:
-                pieces = _fit(s, BOTH, job)
-                beyond = True
+            beyond = time + _to_plan(s.jobs[job]) > shadow
+            if not many or _may_fit(s, job, both if beyond else now):
+                pieces = _fit(s, BOTH if beyond else NOW, job)
         if pieces == 0:
             place += 1
             continue
@@ -245,6 +266,7 @@ def _backfill(s, time, place):
                 s.seconds[SHADOW] = -1.0
         dequeue(s, place)
         _begin(s, job, pieces, time)
+        known = False
 
 
 @inner
