@@ -6,6 +6,10 @@ TORCH := torch
 
 .DEFAULT_GOAL := help
 
+# Many small computations: threads of linear algebra would wait for each other, and for the other tests.
+export OPENBLAS_NUM_THREADS ?= 1
+export OMP_NUM_THREADS ?= 1
+
 help:              ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
