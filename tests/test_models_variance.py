@@ -97,6 +97,16 @@ def test_idle_hours_go_by_the_work_of_others_and_are_not_counted_twice():
     assert bridge(before, worse, ["project"]).effects[["volume", "mix", "efficiency"]].tolist() == [0, 0, 40]
 
 
+def test_work_of_idle_hours_is_not_counted_again_where_one_pool_alone_has_them():
+    columns = ("project", "amount", "quantity", "work", "idle")
+    before = side(("a", 100, 100, 100, False), ("b", 100, 100, 100, False), ("i", 50, 50, 100, True), columns=columns)
+    after = side(("a", 200, 200, 200, False), ("b", 100, 100, 100, False), ("i", 100, 100, 200, True), columns=columns)
+    found = bridge(before, after, ["project"])
+    # All useful hours go from 200 to 300, a's share of them from 1/2 to 2/3: 100 * 7/12 is volume, the rest is mix.
+    assert told(found, "a") == {"volume": 58.33, "mix": 41.67}
+    assert told(found, "b") == {"volume": 41.67, "mix": -41.67}
+
+
 def test_exchange_rate_by_hand():
     # 100 EUR at 1.00 become 100 EUR at 1.20; counted or not, all of it is the rate.
     columns = ("project", "amount", "own_amount", "quantity")

@@ -258,3 +258,20 @@ def test_notebook_runs_with_parameters_and_saves(tmp_path, monkeypatch):
     assert budget.lines_of("mine", db)["amount"].sum() == pytest.approx(stage.base.total, abs=0.001)
     assert stage.base.lines.query("project == 'beta' and category == 'Facility and staff'")["amount"].sum() == 3000
     assert json.dumps(repr(stage.headline()))[1:-1] in json.dumps(done)
+
+
+def test_gpu_hours_that_lines_count_tie_to_them(sample):
+    """All rented money is counted, of owned money all but staff and what halls share; hours are those of capacity."""
+    draft = sample.base
+    hours, lines, supply = draft.quantities, draft.lines, draft.gpu_hours
+    rented = hours[hours["paid_as"] == "rented"].groupby("month")["amount"].sum()
+    of_lines = lines[lines["category"] == "Rented GPUs"].groupby("month")["amount"].sum()
+    assert rented.to_numpy() == pytest.approx(of_lines.to_numpy(), abs=0.2)
+    owned = hours[hours["paid_as"] == "owned"].groupby(["month", "project"])["amount"].sum()
+    in_lines = lines[lines["category"].isin(["Owned hardware", "Power", "Facility and staff"])]
+    in_lines = in_lines.groupby(["month", "project"])["amount"].sum()
+    assert (owned <= in_lines.reindex(owned.index) + 0.2).all() and owned.sum() > 0.8 * in_lines.sum()
+    capacity = supply.groupby("month")[["owned", "committed", "spot", "on_demand"]].sum().sum(axis=1)
+    assert hours.groupby("month")["gpu_hours"].sum().to_numpy() == pytest.approx(capacity.to_numpy(), rel=1e-6)
+    held = hours[hours["project"] != IDLE]
+    assert (held["useful_gpu_hours"] / held["gpu_hours"]).to_numpy() == pytest.approx(1 - draft.settings.failure_share)

@@ -1,9 +1,14 @@
 """The bridge of a database: a pool of two months by hand, and the sample's to the cent."""
 
+import shutil
+
+import pandas as pd
 import pytest
 
+from dcbudget import adjustments
+from dcbudget.budget import quantities_of, save_plan
 from dcbudget.errors import DcbudgetError, OutOfRange
-from dcbudget.models.variance import EFFECTS
+from dcbudget.models.variance import EFFECTS, shapley
 from dcbudget.stages.variance import Variance
 from tiny import budget, charge, egress, job, make
 
@@ -59,6 +64,41 @@ def test_budget_of_amounts_without_standard_prices_says_so(pool):
     found = Variance("2026-05", database=pool, standard_months=0)
     assert effects(found) == {"new": 150, "amount": 53}
     assert found.counted_by == "the budget tells amounts alone, and no quantities"
+
+
+def test_budget_with_its_own_gpu_hours_by_hand(pool, tmp_path):
+    """Planned are 60 GPU-hours at 2, 90 % of them useful, and 30 idle ones; 50 useful ones at 3 came, and 50 idle."""
+    db = shutil.copy(pool, tmp_path / "budget.duckdb")
+    may = pd.Timestamp("2026-05-01")
+    lines = [("alpha", "Rented GPUs", 120.0), ("Idle capacity", "Rented GPUs", 60.0), ("alpha", "Network", 12.0)]
+    hours = [("alpha", 60.0, 54.0, 120.0), ("Idle capacity", 30.0, 54.0, 60.0)]
+    lines = pd.DataFrame(lines, columns=["project", "category", "amount"]).assign(month=may, currency="USD")
+    hours = pd.DataFrame(hours, columns=["project", "gpu_hours", "useful_gpu_hours", "amount"]).assign(
+        month=may, gpu_model="H100", paid_as="rented", currency="USD")  # fmt: skip
+    save_plan(lines, "2027", "approved", db, quantities=hours)
+    found = Variance("2026-05", database=str(db), plan_version="2027")
+    assert found.counted_by == "GPU-hours of plan 2027"
+    told = found.bridge.items.set_index(["project", "group"])
+    before, after = [54, 60 / 54, 2], [50, 1, 3]
+    volume, efficiency, price = shapley(before, after)
+    alpha = told.loc[("alpha", "Rented GPUs"), ["volume", "efficiency", "price", "mix"]].astype(float)
+    assert alpha.tolist() == pytest.approx([volume, efficiency, price, 0], abs=0.005)
+    idle = told.loc[("Idle capacity", "Rented GPUs"), ["volume", "efficiency", "price"]].astype(float)
+    assert idle.tolist() == pytest.approx(shapley([54, 30 / 54, 2], [50, 1, 3]).tolist(), abs=0.005)
+    assert found.bridge.effects["amount"] == 3 and found.bridge.after - found.bridge.before == 315 - 192
+    # Money that moves takes its GPU-hours with it, at the budget's price: 30 of alpha's 120 are 15 of its 60.
+    adjustments.propose(
+        owner="ann", date="2026-05-02", promised_saving=1.0, currency="USD", first_month=may, last_month=may,
+        amount=30.0, from_project="alpha", from_category="Rented GPUs", to_project="alpha", to_category="Network",
+        counterfactual="budget before", plan_version="2027", db=db,
+    )  # fmt: skip
+    _, plan = adjustments.accept("2026-05-02-01", "2026-05-03", consent="bob", db=db)
+    kept = quantities_of(plan.plan_version, db).set_index("project")[["gpu_hours", "useful_gpu_hours", "amount"]]
+    assert kept.loc["alpha"].tolist() == pytest.approx([45, 40.5, 90])
+    assert kept.loc["Idle capacity"].tolist() == [30, 54, 60]
+    # Lines that hold less than their GPU-hours cost tell that somebody changed them: then amounts alone count.
+    save_plan(lines.assign(amount=[50.0, 60.0, 12.0]), "2028", "draft", db, quantities=hours)
+    assert "prices of Apr 2026" in Variance("2026-05", database=str(db), plan_version="2028").counted_by
 
 
 def test_shown_parts_are_those_of_the_bridge(pool):

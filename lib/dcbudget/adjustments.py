@@ -179,15 +179,16 @@ def accept(
         found = _open(con, adjustment_id)
         if found.from_project and found.amount and not consent.strip():
             raise OutOfRange(f"consent must name who agreed for {found.from_project}, which gives money")
-        plan = None
+        plan, old = None, found.plan_version
         if found.amount:
             old = _in_force(con, found)
             lines = _moved(stored_lines(con, old), found)
             plan = budget.put(con, lines, plan_version or _next_name(con, old, decided), status)
+            _carry_quantities(con, old, plan.plan_version)
         con.execute(
-            "update adjustments set status = ?, decided_on = ?, consent = ?, new_plan_version = ?"
+            "update adjustments set status = ?, decided_on = ?, consent = ?, plan_version = ?, new_plan_version = ?"
             " where adjustment_id = ?",
-            [ACCEPTED, decided, consent.strip() or None, plan and plan.plan_version, adjustment_id],
+            [ACCEPTED, decided, consent.strip() or None, old, plan and plan.plan_version, adjustment_id],
         )
         return _known(con, adjustment_id), plan
 
@@ -313,6 +314,24 @@ def _in_force(con: duckdb.DuckDBPyConnection, found: Adjustment) -> str:
     if row is None and not found.plan_version:
         raise DcbudgetError(f"no approved plan covers {found.first_month:%Y-%m} to {found.last_month:%Y-%m}")
     return row[0] if row else found.plan_version
+
+
+def _carry_quantities(con: duckdb.DuckDBPyConnection, old: str, new: str) -> None:
+    """The GPU-hours of the old version, more or fewer as the money of their lines is, at the same prices."""
+    con.execute(
+        "with sums as (select month, project, currency,"
+        " case when category = 'Rented GPUs' then 'rented' else 'owned' end as paid_as,"
+        " sum(amount) filter (plan_version = $old) as before, sum(amount) filter (plan_version = $new) as after"
+        " from budget_lines where plan_version in ($old, $new)"
+        " and category in ('Rented GPUs', 'Owned hardware', 'Power', 'Facility and staff') group by all)"
+        " insert into budget_quantities by name select $new as plan_version, month, project, gpu_model, paid_as,"
+        " gpu_hours * (after / before) as gpu_hours,"
+        " useful_gpu_hours * case when project = 'Idle capacity' then 1 else after / before end as useful_gpu_hours,"
+        " round((amount * (after / before))::decimal(38, 12), 2) as amount, currency"
+        " from budget_quantities join sums using (month, project, currency, paid_as)"
+        " where plan_version = $old and before > 0 and after > 0",
+        {"old": old, "new": new},
+    )
 
 
 def _next_name(con: duckdb.DuckDBPyConnection, old: str, decided: date) -> str:

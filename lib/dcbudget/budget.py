@@ -29,6 +29,7 @@ NAME = re.compile(r"\w([\w .+()-]{0,62}[\w+)])?")
 CURRENCY = re.compile("[A-Z]{3}")
 LONGEST_NAME = 120
 COLUMNS = ["month", "project", "category", "amount", "currency"]
+QUANTITIES = ["month", "project", "gpu_model", "paid_as", "gpu_hours", "useful_gpu_hours", "amount", "currency"]
 PLAN_KEY = ("month", "project", "category", "currency")
 APPROVED = "select plan_version from budget_lines group by 1 having max(status) = 'approved'"
 
@@ -67,6 +68,7 @@ def save_plan(
     db: str | Path | None = None,
     *,
     currencies: Iterable[str] = (),
+    quantities: pd.DataFrame | None = None,
     wait_seconds: float = warehouse.WAIT_SECONDS,
 ) -> PlanVersion:
     """Save budget lines as a plan version; a draft of the same name is replaced as a whole.
@@ -78,6 +80,8 @@ def save_plan(
     plan_version : letters, digits, spaces and ``. _ + - ( )``, 64 at most.
     status : draft or approved.
     currencies : those that the lines may have, needed only where there are several.
+    quantities : GPU-hours that the lines count, with their part of the money: the columns of `budget_quantities` but
+        its first.
 
     Raises
     ------
@@ -86,7 +90,7 @@ def save_plan(
     DcbudgetError : a version of that name is approved.
     """
     kept = _checked(lines, set(currencies))
-    return _save(kept, plan_version, status, db, wait_seconds)
+    return _save(kept, plan_version, status, db, wait_seconds, quantities)
 
 
 def approve(
@@ -129,6 +133,14 @@ def lines_of(plan_version: str, db: str | Path | None = None) -> pd.DataFrame:
     """
     with warehouse.connect(db) as con:
         found = pd.DataFrame(stored_lines(con, _known(con, plan_version)), columns=list(Line._fields))
+    return found.assign(month=pd.to_datetime(found["month"]), amount=found["amount"].astype(float))
+
+
+def quantities_of(plan_version: str, db: str | Path | None = None) -> pd.DataFrame:
+    """GPU-hours that the lines of a plan version count, with their part of the money; empty where it tells none."""
+    found = warehouse.query(
+        f"select {', '.join(QUANTITIES)} from budget_quantities where plan_version = ? order by all", db, [plan_version]
+    )
     return found.assign(month=pd.to_datetime(found["month"]), amount=found["amount"].astype(float))
 
 
@@ -288,14 +300,22 @@ def transaction(db: str | Path | None, wait_seconds: float) -> Iterator[duckdb.D
         con.execute("commit")
 
 
-def _save(lines: list[Line], plan_version: str, status: str, db, wait_seconds: float) -> PlanVersion:
+def _save(
+    lines: list[Line], plan_version: str, status: str, db, wait_seconds: float, quantities: pd.DataFrame | None = None
+) -> PlanVersion:
     if status not in STATUSES:
         raise OutOfRange(f"status must be draft or approved, not {status!r}")
     with transaction(db, wait_seconds) as con:
-        return put(con, lines, plan_version, status)
+        return put(con, lines, plan_version, status, quantities)
 
 
-def put(con: duckdb.DuckDBPyConnection, lines: list[Line], plan_version: str, status: str) -> PlanVersion:
+def put(
+    con: duckdb.DuckDBPyConnection,
+    lines: list[Line],
+    plan_version: str,
+    status: str,
+    quantities: pd.DataFrame | None = None,
+) -> PlanVersion:
     """Write checked lines as a plan version within a transaction; see `save_plan`."""
     if not isinstance(plan_version, str) or not NAME.fullmatch(plan_version):
         raise OutOfRange(
@@ -308,6 +328,16 @@ def put(con: duckdb.DuckDBPyConnection, lines: list[Line], plan_version: str, st
     if frozen:
         raise DcbudgetError(f"plan {plan_version} is approved and stays as it is; save under another name")
     con.execute("delete from budget_lines where plan_version = ?", [plan_version])
+    con.execute("delete from budget_quantities where plan_version = ?", [plan_version])
+    if quantities is not None and len(quantities):
+        columns = [quantities[name].tolist() for name in QUANTITIES]
+        columns[0] = [pd.Timestamp(month).date() for month in columns[0]]
+        con.execute(
+            "insert into budget_quantities select ?, unnest(?::date[]), unnest(?::varchar[]), unnest(?::varchar[]),"
+            " unnest(?::varchar[]), unnest(?::double[]), unnest(?::double[]),"
+            " round(unnest(?::double[])::decimal(38, 12), 2), unnest(?::varchar[])",
+            [plan_version, *columns],
+        )
     months, projects, categories, amounts, currencies, drivers = map(list, zip(*lines, strict=True))
     con.execute(
         "insert into budget_lines (plan_version, status, month, project, category, amount, currency, driver)"

@@ -365,11 +365,11 @@ class Adjust:
         told = {name: "{:,.0f} ({:,.0f} to {:,.0f})".format(*row) for name, row in saved.iterrows()}
         frame["to_date"] = [told.get(name, "") for name in frame["adjustment_id"]]
         names = {"adjustment_id": "Adjustment", "status": "Status", "owner": "Owner", "from": "From", "to": "To",
-                 "amount": "Amount", "promised": "Promised", "to_date": "Saved to date (P10 to P90)",
-                 "currency": "Currency"}  # fmt: skip
+                 "amount": "Amount", "promised": "Promised", "to_date": "Saved to date (P10 to P90)"}  # fmt: skip
         waiting = int((frame["status"] == adjustments.PROPOSED).sum())
         title = f"{len(frame)} adjustments, {waiting} of them wait for a decision"
-        return Table(frame, names, f"{title} (measured to {self.month:%B %Y})", {"amount": CENTS, "promised": CENTS})
+        formats = {"adjustment_id": "{}", "amount": CENTS, "promised": CENTS, "to_date": "{}"}
+        return Table(frame, names, f"{title} (measured to {self.month:%B %Y}, {self.currency})", formats)
 
     # Findings.
 

@@ -53,6 +53,11 @@ class Draft:
         return planning.gpu_hours(self.model, self.settings)
 
     @cached_property
+    def quantities(self) -> pd.DataFrame:
+        """GPU-hours that the lines count, with their part of the money."""
+        return planning.quantities(self.model, self.settings)
+
+    @cached_property
     def by_month(self) -> pd.Series:
         """Sum of the lines of every month."""
         sums = self.lines.groupby("month")["amount"].sum()
@@ -437,8 +442,9 @@ class Plan:
         """Save the lines as a draft of this name and say so; "" saves nothing."""
         if not name:
             return "nothing was saved: no name was given"
-        lines = (draft or self.base).lines.assign(currency=self.currency)
-        return f"saved {budget.save_plan(lines, name, 'draft', self.db)}"
+        draft = draft or self.base
+        lines, hours = (frame.assign(currency=self.currency) for frame in (draft.lines, draft.quantities))
+        return f"saved {budget.save_plan(lines, name, 'draft', self.db, quantities=hours)}"
 
     def approve(self, name: str) -> str:
         """Approve a saved version and say so."""

@@ -44,8 +44,8 @@ class Variance:
     database : file, "" for the default one.
     plan_version : budget to compare with, "" for the last approved one.
     currency : the currency of every amount, "" for the only one there is.
-    standard_months : a budget that tells amounts alone is counted at the prices, and at the useful share of the
-        GPU-hours, of so many months before it begins; 0 counts nothing in it.
+    standard_months : a budget that tells amounts alone, and no GPU-hours as plans of 1_plan do, is counted at the
+        prices, and at the useful share of the GPU-hours, of so many months before it begins; 0 counts nothing in it.
     least_group : projects of fewer users are shown together.
 
     Raises
@@ -93,6 +93,9 @@ class Variance:
                 raise DcbudgetError(f"no charges in {missing[0]:%Y-%m}, which the span is compared with")
             keys = ["project", "group", "gpu_model", "own_currency"]
             return variance.bridge(self._spent(before), self._spent(self.months), keys)
+        if not self._planned.empty:
+            keys = ["project", "group", "gpu_model"]
+            return variance.bridge(self._planned, self._spent(self.months), keys)
         if self._counted.empty:
             return self._by_amount
         spent = self._by_group(self._spent(self.months))
@@ -161,6 +164,26 @@ class Variance:
         return lines.groupby(["project", "group"], as_index=False)["amount"].sum()
 
     @cached_property
+    def _planned(self) -> pd.DataFrame:
+        """The budget by project, group and GPU model with its own GPU-hours, and what they leave of its lines; empty
+        where the plan tells none, or more money in them than its lines hold."""
+        told = budget.quantities_of(self.plan_version, self.db)
+        told = self.reading.prepare(told[told["month"].isin(self.months)].copy(), ["amount"])
+        if told.empty:
+            return told
+        told["group"] = told["paid_as"].map({"owned": OWNED, "rented": RENTED})
+        sums = ["amount", "gpu_hours", "useful_gpu_hours"]
+        told = told.groupby(["project", "group", "gpu_model"], as_index=False)[sums].sum()
+        told = told.rename(columns={"gpu_hours": "quantity", "useful_gpu_hours": "work"})
+        told["idle"] = told["project"] == IDLE
+        rest = pd.concat([self._lines, told.assign(amount=-told["amount"])])
+        rest = rest.groupby(["project", "group"], as_index=False)["amount"].sum()
+        if (rest["amount"] < -1.0).any():
+            return told.head(0)
+        rest = rest[rest["amount"].abs() >= 0.005].assign(gpu_model=None, quantity=0.0, work=0.0, idle=False)
+        return pd.concat([told, rest], ignore_index=True)
+
+    @cached_property
     def _counted(self) -> pd.DataFrame:
         """Standard prices and useful shares by project and group, empty where nothing was measured before the plan."""
         first = budget.lines_of(self.plan_version, self.db)["month"].min()
@@ -202,6 +225,8 @@ class Variance:
         """Where the GPU-hours of the start come from."""
         if self.against == BEFORE:
             return "GPU-hours as measured in both"
+        if not self._planned.empty:
+            return f"GPU-hours of plan {self.plan_version}"
         if self._counted.empty:
             return "the budget tells amounts alone, and no quantities"
         first, last = self._standard[0], self._standard[-1]
