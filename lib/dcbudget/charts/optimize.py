@@ -1,0 +1,85 @@
+"""Charts of 4_optimize: waits by policy and project, a week of a pool, what capacity and plans are worth."""
+
+import altair as alt
+import pandas as pd
+
+from dcbudget.charts import BLUE, GREEN, GREY, LIGHT, ORANGE, PALETTE, titled
+
+
+def waits(policies: pd.DataFrame, chosen: str, title: str, subtitle: str) -> alt.LayerChart:
+    """Mean wait by policy, the chosen one in blue: `policy`, `mean_wait_hours`, in the frame's order."""
+    frame = policies[["policy", "mean_wait_hours"]].assign(chosen=policies["policy"] == chosen)
+    base = alt.Chart(frame).encode(
+        y=alt.Y("policy:N", sort=None, title=None, axis=alt.Axis(labelLimit=220)),
+        x=alt.X("mean_wait_hours:Q", title="hours", scale=alt.Scale(padding=40)),
+    )
+    bars = base.mark_bar().encode(
+        color=alt.Color("chosen:N", legend=None, scale=alt.Scale(domain=[True, False], range=[BLUE, LIGHT])),
+        tooltip=["policy:N", alt.Tooltip("mean_wait_hours:Q", format=",.2f")],
+    )
+    numbers = base.mark_text(align="left", dx=4, color="#333").encode(text=alt.Text("mean_wait_hours:Q", format=",.2f"))
+    return titled(bars + numbers, title, subtitle, 26 * max(len(frame), 2))
+
+
+def before_after(waits: pd.DataFrame, title: str, subtitle: str) -> alt.Chart:
+    """Mean wait by group, now and then: `group`, `when` (now or then), `hours`; groups in the frame's order."""
+    chart = alt.Chart(waits).mark_bar().encode(
+        y=alt.Y("group:N", sort=None, title=None, axis=alt.Axis(labelLimit=220)),
+        yOffset=alt.YOffset("when:N", sort=["now", "then"]),
+        x=alt.X("hours:Q", title="hours"),
+        color=alt.Color("when:N", title=None, scale=alt.Scale(domain=["now", "then"], range=[LIGHT, BLUE]),
+                        legend=alt.Legend(orient="top")),
+        tooltip=["group:N", "when:N", alt.Tooltip("hours:Q", format=",.2f")],
+    )  # fmt: skip
+    return titled(chart, title, subtitle, 34 * max(waits["group"].nunique(), 2))
+
+
+def week(hourly: pd.DataFrame, title: str, subtitle: str) -> alt.Chart:
+    """GPUs in use with those asked for by waiting jobs above them: `hour`, `when`, `what`, `gpus`; a row a `when`."""
+    chart = alt.Chart(hourly.assign(order=hourly["what"] == "waiting")).mark_area(interpolate="step-after").encode(
+        x=alt.X("hour:T", title=None, axis=alt.Axis(format="%a %d", tickCount="day")),
+        y=alt.Y("gpus:Q", title="GPUs", axis=alt.Axis(format=",d")),
+        color=alt.Color("what:N", title=None, legend=alt.Legend(orient="top"),
+                        scale=alt.Scale(domain=["in use", "waiting"], range=[BLUE, ORANGE])),
+        order="order:Q",
+        row=alt.Row("when:N", sort=None, title=None, header=alt.Header(labelOrient="top", labelAnchor="start")),
+        tooltip=["hour:T", "what:N", alt.Tooltip("gpus:Q", format=",.0f")],
+    )  # fmt: skip
+    return titled(chart, title, subtitle, 130)
+
+
+def capacity(
+    money: pd.DataFrame,
+    marks: pd.DataFrame,
+    most: float,
+    title: str,
+    subtitle: str,
+    x: str = "gpus",
+    axis: str = "GPUs",
+) -> alt.LayerChart:
+    """Money by what there is of something, in stacked parts; beyond `most` it is cut off.
+
+    Parameters
+    ----------
+    money : `x`, `part`, `money`; the parts in the frame's order.
+    marks : `x`, `what`: cheapest and today.
+    """  # fmt: skip
+    parts = list(dict.fromkeys(money["part"]))
+    across = alt.X(f"{x}:Q", title=axis, scale=alt.Scale(zero=False))
+    scale = alt.Scale(domain=[0, most], clamp=True) if most > 0 else alt.Undefined
+    areas = alt.Chart(money.assign(order=money["part"].map(parts.index))).mark_area(clip=True).encode(
+        x=across,
+        y=alt.Y("money:Q", title=None, axis=alt.Axis(format="~s"), scale=scale),
+        color=alt.Color("part:N", title=None, legend=alt.Legend(orient="top"),
+                        scale=alt.Scale(domain=parts, range=[PALETTE[0], PALETTE[1], PALETTE[3]])),
+        order="order:Q",
+        tooltip=[alt.Tooltip(f"{x}:Q", format=",.0f"), "part:N", alt.Tooltip("money:Q", format=",.0f")],
+    )  # fmt: skip
+    rules = alt.Chart(marks).mark_rule(strokeWidth=2).encode(
+        x=across,
+        color=alt.Color("what:N", title=None, scale=alt.Scale(domain=["cheapest", "today"], range=[GREEN, GREY]),
+                        legend=alt.Legend(orient="top")),
+        strokeDash=alt.StrokeDash("what:N", title=None, sort=["cheapest", "today"]),
+        tooltip=["what:N", alt.Tooltip(f"{x}:Q", format=",.0f")],
+    )  # fmt: skip
+    return titled((areas + rules).resolve_scale(color="independent"), title, subtitle, 260)
