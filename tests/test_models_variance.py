@@ -6,7 +6,7 @@ from math import isnan
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from dcbudget.errors import OutOfRange
@@ -158,7 +158,8 @@ rows = st.lists(
 COLUMNS = ("project", "gpu_model", "amount", "own_amount", "quantity", "work", "idle")
 
 
-@settings(max_examples=30, deadline=None)
+# without shrinking, which takes minutes here
+@settings(max_examples=30, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(rows, rows, st.randoms(use_true_random=False))
 def test_every_bridge_is_exact_to_the_cent_and_knows_no_order_of_rows(first, second, chance):
     keys = ["project", "gpu_model"]
@@ -211,3 +212,9 @@ def test_earned_value_at_its_limits():
         earned_value(1000, 0, 0, 0, 0)
     with pytest.raises(OutOfRange, match="done must be at least 0"):
         earned_value(1000, 1, 0, -1, 0)
+
+
+def test_small_amounts_between_large_ones_are_not_lost():
+    rows = [("a", 1e16), ("a", 1.0), ("a", -1e16), ("a", 1.0)]
+    for order in (rows, rows[::-1], rows[1:] + rows[:1]):
+        assert bridge(side(*order, columns=("project", "amount")), side(), ["project"]).before == 2
