@@ -57,3 +57,12 @@ def torch() -> None:
     """PyTorch and what else `dcbudget measure` needs; it is imported by processes of their own."""
     if not find_spec("torch") or not find_spec("sklearn"):
         missing("no PyTorch; make torch installs it")
+
+
+@pytest.fixture(scope="session")
+def jupyter_scheduler() -> Path:
+    """The folder of Jupyter Scheduler and what it needs, for the path of a process of its own."""
+    folder = ROOT / ".venv/scheduler"
+    if not (folder / "jupyter_scheduler").is_dir():
+        missing("no Jupyter Scheduler; make scheduler installs it")
+    return folder

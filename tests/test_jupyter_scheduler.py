@@ -6,13 +6,11 @@ import sys
 from pathlib import Path
 
 import nbformat
-import pytest
 
-from conftest import ROOT, missing
 from dcbudget.stages.review import MonthlyReview
 from tiny import make_world
 
-BESIDE = ROOT / ".venv/scheduler"
+ROOT = Path(__file__).resolve().parents[1]
 # What the extension's server does with a job: it stages the notebook, and executes it in a process of its own.
 PROGRAM = """
 import shutil, sys
@@ -41,16 +39,9 @@ with create_session(url)() as session:
 """
 
 
-@pytest.fixture(scope="module")
-def work(tmp_path_factory) -> Path:
-    if not (BESIDE / "jupyter_scheduler").is_dir():
-        missing("no Jupyter Scheduler; make scheduler installs it")
-    return tmp_path_factory.mktemp("scheduler")
-
-
-def run(work: Path, month: str, db: Path) -> tuple[str, str, Path]:
+def run(beside: Path, work: Path, month: str, db: Path) -> tuple[str, str, Path]:
     """Status, message and folder of a job; texts are given in quotes, as code."""
-    environment = {**os.environ, "PYTHONPATH": str(BESIDE), "DCBUDGET_DB": str(db), "DCBUDGET_CHARTS": "svg"}
+    environment = {**os.environ, "PYTHONPATH": str(beside), "DCBUDGET_DB": str(db), "DCBUDGET_CHARTS": "svg"}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, str(ROOT / "notebooks/7_review.ipynb"), str(work), month],
         cwd=work, env=environment, capture_output=True, text=True,
@@ -60,9 +51,9 @@ def run(work: Path, month: str, db: Path) -> tuple[str, str, Path]:
     return status, message, Path(folder)
 
 
-def test_notebook_job_tells_what_the_report_tells(work):
-    db = make_world(work / "world")
-    status, message, folder = run(work, '"2026-05"', db)
+def test_notebook_job_tells_what_the_report_tells(jupyter_scheduler, tmp_path):
+    db = make_world(tmp_path / "world")
+    status, message, folder = run(jupyter_scheduler, tmp_path, '"2026-05"', db)
     assert (status, message) == ("COMPLETED", "")
     cells = nbformat.read(folder / "out.ipynb", as_version=4).cells
     pages = [output["data"].get("text/html", "") for cell in cells for output in cell.get("outputs", [])]

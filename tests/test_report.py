@@ -18,7 +18,7 @@ from dcbudget import budget as budget_of
 from dcbudget import cli, report
 from dcbudget.errors import ReportError
 from dcbudget.report import render
-from dcbudget.stages.review import MonthlyReview
+from dcbudget.stages.monthly import MonthlyReport
 from tiny import budget, charge, job, make, make_world
 
 FORMULA, SCRIPT = '=HYPERLINK("http://x")', "<script>alert(1)</script>"
@@ -112,9 +112,9 @@ def test_page_shows_results_and_no_code(rendered):
 def test_charts_are_pictures_with_their_titles(rendered):
     page = rendered.html.read_text(encoding="utf-8")
     images = re.findall(r'<img alt="([^"]*)" src="data:image/svg\+xml;base64,([^"]*)"', page)
-    assert len(images) == page.count("<img") == 4
+    assert len(images) == page.count("<img") == 8
     for title, data in images:
-        assert ("USD" in title and "June 2026" in title) or "by month" in title
+        assert ("USD" in title and "June 2026" in title) or "by month" in title or "by day" in title
         assert b64decode(data).startswith(b"<svg") and b"<script" not in b64decode(data)
 
 
@@ -143,7 +143,7 @@ def test_notebook_is_executed_without_panels_and_machine_paths(rendered, nasty):
 
 def test_sheets_hold_numbers_and_text(rendered, nasty):
     book = openpyxl.load_workbook(rendered.spreadsheet)
-    assert book.sheetnames == ["Headline", *MonthlyReview("2026-06", str(nasty)).tables()]
+    assert book.sheetnames == ["Headline", *MonthlyReport("2026-06", str(nasty)).tables()]
     values = [[cell.value for cell in row] for row in book["Projects"].iter_rows(min_row=3)]
     assert values[0] == ["Project", "Budget", "Actual", "Variance", "Variance / budget"]
     found = {row[0]: row[1:] for row in values[1:]}
@@ -175,8 +175,14 @@ def test_sheets_compute_nothing_and_link_nowhere(rendered):
 
 @pytest.fixture
 def quick(monkeypatch):
-    """A papermill that copies the notebook and runs nothing; gives what it was called with."""
+    """A papermill that copies the notebook and runs nothing, beside the headline of the budget alone.
+
+    Gives what papermill was called with.
+    """
     calls = []
+    monkeypatch.setattr(MonthlyReport, "prepare", lambda made: None)
+    monkeypatch.setattr(MonthlyReport, "headline", lambda made: made.review.headline())
+    monkeypatch.setattr(MonthlyReport, "tables", lambda made: {})
 
     def execute_notebook(template, output, parameters, **options):
         calls.append((parameters, {name: os.environ.get(name) for name in ("DCBUDGET_DB", "DCBUDGET_CHARTS")}))
@@ -365,7 +371,6 @@ def test_months_are_rendered_past_one_that_fails(world, tmp_path, quick, capsys,
 
 
 def test_months_to_the_latest_are_of_one_state(world, tmp_path, quick, monkeypatch):
-    monkeypatch.setattr(report, "_write_sheets", lambda review, file: file.write_text("sheets"))
     counted = []
     done = report.render_months(
         "2026-05", None, world, tmp_path, {"top_movers": 2}, 60, False, counted.append, counted.append
@@ -382,7 +387,6 @@ def test_month_is_recorded_in_the_database_itself_and_only_where_it_was_rendered
 ):
     db = tmp_path / "budget.duckdb"
     db.write_bytes(nasty.read_bytes())
-    monkeypatch.setattr(report, "_write_sheets", lambda review, file: file.write_text("sheets"))
     arguments = ("--month", "2026-06", "--db", db, "--out", tmp_path / "out")
     assert run(capsys, *arguments)[0] == 0 and budget_of.recorded_calibration(db).empty
     code, out, _ = run(capsys, *arguments, "--record")

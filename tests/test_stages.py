@@ -304,7 +304,7 @@ def test_month_without_a_bill_does_not_lower_the_forecast(tmp_path):
     assert review.landing.run_rate == pytest.approx(100)
     assert review.landing.spent == pytest.approx(200)
     assert review.landing.landing == pytest.approx(200 + 9 * 100)
-    forecast = next(remark for label, _, remark in review.headline().figures if label == "Forecast")
+    forecast = next(remark for label, _, remark in review.headline().figures if label == "At the run rate")
     assert "without 1 months that have no charges" in forecast and "budget" not in forecast
     assert review.year().frame["landing"].sum() == pytest.approx(1100)
     assert "No charges are known of May 2026" in review.movers().title
@@ -314,7 +314,7 @@ def test_budget_of_part_of_the_year_is_not_compared_with_a_whole_years_landing(t
     plan = [budget("2026-01", "alpha", "Network", "100"), budget("2026-02", "alpha", "Network", "100")]
     db = str(make(tmp_path, charges=[egress("2026-01", "100")], plan=plan))
     review = MonthlyReview("2026-01", db)
-    forecast = next(figure for figure in review.headline().figures if figure[0] == "Forecast")
+    forecast = next(figure for figure in review.headline().figures if figure[0] == "At the run rate")
     assert forecast[1] == "1,200 USD" and "of which 10 months have no budget" in forecast[2]
     assert "10 months have no budget" in review.year().title and "over" not in review.year().title
 

@@ -7,6 +7,7 @@ from dcbudget import budget, warehouse
 from dcbudget.stages.calibration import LABELS, Calibration
 from dcbudget.stages.energy import Energy
 from dcbudget.stages.feedback import Feedback
+from dcbudget.stages.forecast import Forecasts
 from dcbudget.stages.plan import Plan
 from dcbudget.stages.review import MonthlyReview
 from dcbudget.tables import Table
@@ -19,7 +20,7 @@ MAY = pd.Timestamp("2026-05-01")
 def before(tmp_path_factory):
     """The world, and what May gives before anything is recorded."""
     db = str(make_world(tmp_path_factory.mktemp("world")))
-    return db, {name: Calibration("2026-05", db)[name] for name in LABELS}, Feedback("2026-05", db)
+    return db, {name: Calibration("2026-05", db)[name] for name in LABELS}, Feedback(Forecasts("2026-05", db))
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,8 @@ def test_month_gives_what_was_measured_and_nothing_that_was_published(before):
     assert values["failure_share"] == pytest.approx(40 / 62)
     assert values["price:A100:committed"] == pytest.approx((40 + 60) / (24 + 16))
     assert "mfu" not in values and "pue" not in values and "price:H100:spot" not in values
-    assert before[2].table().frame["label"].tolist()[-1] == "L4, on-demand"
+    assert values["plan_bias"] == pytest.approx(120 / 1572.58 - 1, abs=1e-4)
+    assert before[2].table().frame["label"].tolist()[-2:] == ["L4, on-demand", "Budgets above what was spent"]
 
 
 def test_recording_twice_is_recording_once_and_changes_no_number(before, recorded):
@@ -54,8 +56,10 @@ def test_recording_twice_is_recording_once_and_changes_no_number(before, recorde
         now = after[name]
         assert (now.value, now.low, now.high, now.count) == (measure.value, measure.low, measure.high, measure.count)
         assert now.source.endswith("; recorded for May 2026") == (measure.count > 0)
+    assert after["plan_bias"].value == before[2].records.set_index("name")["value"]["plan_bias"]
+    assert "Budgets above what was spent" in after.table().frame["label"].tolist()
     assert after.price("H100", "on-demand").value == pytest.approx(10)
-    again = Feedback("2026-05", recorded).records
+    again = Feedback(Forecasts("2026-05", recorded)).records
     assert again.equals(before[2].records)
 
 
@@ -85,7 +89,7 @@ def test_energy_and_carbon_of_a_month(tmp_path):
     work = job(1, "a-x", "hall", "h100", 1, *(f"2026-02-02T{hour}:00:00" for hour in ("00", "01", "02")))
     fleet = [FLEET | {"in_service_date": "2026-01-01", "kg_co2e_per_kwh": "0.4"}]
     review = MonthlyReview("2026-02", str(make(tmp_path, fleet=fleet, jobs=[work])))
-    table = review.energy()
+    table = Energy(review.reading, review.month).table()
     kwh = 2 * 5 * 672 * 1.3
     assert shown(table.frame, "cluster", "kwh", "kg_co2e") == [("hall", pytest.approx(kwh), pytest.approx(0.4 * kwh))]
     assert table.title.startswith("Owned hardware drew 8.7 MWh in February 2026, -9.7% against the month before, and")

@@ -16,11 +16,11 @@ from tempfile import mkdtemp
 
 import pandas as pd
 
-from dcbudget import budget, warehouse
+from dcbudget import results, warehouse
 from dcbudget.errors import DcbudgetError, ReportError
 from dcbudget.export import write_tables
+from dcbudget.stages.monthly import MonthlyReport
 from dcbudget.stages.period import MONTH, months_with_bills, parse_month, whole_month
-from dcbudget.stages.review import MonthlyReview
 
 NAME = "review"
 # Tag of cells that are for hands, not for readers.
@@ -76,8 +76,9 @@ def render(
     """
     template, given, database = _template(db, parameters)
     month = _one_of("month", month, given.pop("month", ""))
+    back = _Back(database, record, wait_seconds)
     with warehouse.snapshot(database, wait_seconds=wait_seconds) as path:
-        return _render(template, month, path, out, given, database if record else None, wait_seconds)
+        return _render(template, month, path, out, given, back)
 
 
 def render_months(
@@ -111,13 +112,14 @@ def render_months(
     template, given, database = _template(db, parameters)
     if given.pop("month", ""):
         raise DcbudgetError("month is a parameter of a single report; months are given by --from and --to")
+    back = _Back(database, record, wait_seconds)
     done: list[Rendered | Failed] = []
     with warehouse.snapshot(database, wait_seconds=wait_seconds) as path:
         months = _months(first, last or _latest(path))
         on_months(len(months))
         for month in months:
             try:
-                done.append(_render(template, month, path, out, given, database if record else None, wait_seconds))
+                done.append(_render(template, month, path, out, given, back))
             except Exception as error:  # whatever is wrong with one month, the others are rendered
                 said = (str(error).splitlines() or [""])[0]
                 known = isinstance(error, DcbudgetError)
@@ -148,22 +150,15 @@ def _template(db: str | Path | None, parameters: dict[str, object] | None) -> tu
     return template, given, _one_of("database", db, given.pop("database", ""))
 
 
-def _render(
-    template: Path,
-    month: str,
-    path: Path,
-    out: Path,
-    given: dict[str, object],
-    database: str | None,
-    wait_seconds: float,
-) -> Rendered:
-    """Render a month from the copy at `path`, and keep what it measured in `database` unless that is None."""
-    review = MonthlyReview(**given, month=month, database=str(path))
-    name = f"{review.month:%Y-%m}"
+def _render(template: Path, month: str, path: Path, out: Path, given: dict[str, object], back: "_Back") -> Rendered:
+    """Render a month from the copy of the database at `path`."""
+    report = MonthlyReport(**given, month=month, database=str(path))
+    name = f"{report.month:%Y-%m}"
     work = _work_folder(out, name)
     try:
+        report.prepare()  # once for the two that follow
         with ThreadPoolExecutor(1) as beside:  # the notebook runs in a process of its own
-            sheets = beside.submit(_write_sheets, review, work / f"{NAME}.xlsx")
+            sheets = beside.submit(_write_sheets, report, work / f"{NAME}.xlsx")
             _execute(_without_panels(template, work), work / f"{NAME}.ipynb", {**given, "month": name}, path)
             sheets.result()
         _write_html(work / f"{NAME}.ipynb", work / f"{NAME}.html", f"Budget review {name}")
@@ -172,11 +167,22 @@ def _render(
         _swap(work, out.resolve() / name)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    recorded = 0
-    if database is not None:
-        recorded = budget.record_calibration(review.feedback.records, database or None, wait_seconds=wait_seconds)
     made = [out / name / f"{NAME}.{suffix}" for suffix in ("ipynb", "html", "xlsx")]
-    return Rendered(*made, review.headline().lines(), recorded)
+    return Rendered(*made, report.headline().lines(), back.give(report, path))
+
+
+@dataclass(frozen=True)
+class _Back:
+    """What goes from the copy that was rendered into the database itself: results that took long, and records."""
+
+    database: str
+    record: bool
+    wait_seconds: float
+
+    def give(self, report: MonthlyReport, path: Path) -> int:
+        recorded = report.record(self.database, self.wait_seconds) if self.record else 0
+        results.carry(path, self.database or None)
+        return recorded
 
 
 def _check_parameters(template: Path, given: dict[str, object]) -> None:
@@ -206,8 +212,8 @@ def _work_folder(out: Path, name: str) -> Path:
         raise ReportError(f"{out} cannot be written to: {error.strerror}") from None
 
 
-def _write_sheets(review: MonthlyReview, file: Path) -> None:
-    write_tables(file, review.headline(), review.tables(), review.month)
+def _write_sheets(report: MonthlyReport, file: Path) -> None:
+    write_tables(file, report.headline(), report.tables(), report.month)
 
 
 def _without_panels(template: Path, work: Path) -> Path:

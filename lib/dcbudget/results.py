@@ -123,6 +123,18 @@ def keep(
             con.unregister("x_result")
 
 
+def carry(source: str | Path, db: str | Path | None = None) -> None:
+    """Keep what is kept in a copy of a database in the database too, as far as it can be written to now."""
+    here, there = (
+        warehouse.query("select name, key, parameters from results order by number", one) for one in (source, db)
+    )
+    known = set(zip(there["name"], there["key"], strict=True))
+    with suppress(DcbudgetError):
+        for row in here.itertuples():
+            if (row.name, row.key) not in known:
+                keep(row.name, row.key, kept(row.name, row.key, source), db, json.loads(row.parameters or "{}"))
+
+
 def listed(name: str, db: str | Path | None = None) -> pd.DataFrame:
     """The results of a name, the latest first: key, and a column for each of their parameters."""
     found = warehouse.query("select key, parameters from results where name = ? order by number desc", db, [name])

@@ -22,6 +22,7 @@ import xxhash
 
 from dcbudget import encryption
 from dcbudget.errors import DatabaseBusy, DatabaseMissing, DcbudgetError, WrongKey
+from dcbudget.seen import Seen
 from dcbudget.turn import Turn, writer_waits
 
 if TYPE_CHECKING:  # pandas takes longer to import than a load that finds nothing new
@@ -46,6 +47,7 @@ VIEWER = "viewer"
 # every lock that the process has on it (POSIX fcntl), also DuckDB's.
 _open_here: dict[Path, list[bool]] = {}
 _opening = threading.Lock()
+_seen = Seen()
 
 
 @cache
@@ -189,8 +191,12 @@ def new_database(con: duckdb.DuckDBPyConnection, path: Path, name: str, *, encry
 
 def query(statement: str, db: str | os.PathLike | None = None, parameters: list | None = None) -> "pd.DataFrame":
     """Rows of a query; the database is opened for reading only."""
-    with connect(db) as con:
-        return _frame(con, statement, parameters or [])
+
+    def read() -> "pd.DataFrame":
+        with connect(db) as con:
+            return _frame(con, statement, parameters or [])
+
+    return _seen.get(database_path(db), (statement, repr(parameters)), read)
 
 
 def mart(name: str, db: str | os.PathLike | None = None, **where) -> "pd.DataFrame":
@@ -202,12 +208,16 @@ def mart(name: str, db: str | os.PathLike | None = None, **where) -> "pd.DataFra
     """
     if name not in sql("marts"):
         raise DcbudgetError(f"no mart {name!r}; there are {', '.join(sql('marts'))}")
-    with connect(db) as con:
-        columns = [row[0] for row in con.execute(f"describe {name}").fetchall()]
-        if unknown := [column for column in where if column not in columns]:
-            raise DcbudgetError(f"mart {name} has no column {unknown[0]!r}; it has {', '.join(columns)}")
-        condition = " and ".join(f"{column} = ?" for column in where) or "true"
-        return _frame(con, f"select * from {name} where {condition} order by all", list(where.values()))
+
+    def read() -> "pd.DataFrame":
+        with connect(db) as con:
+            columns = [row[0] for row in con.execute(f"describe {name}").fetchall()]
+            if unknown := [column for column in where if column not in columns]:
+                raise DcbudgetError(f"mart {name} has no column {unknown[0]!r}; it has {', '.join(columns)}")
+            condition = " and ".join(f"{column} = ?" for column in where) or "true"
+            return _frame(con, f"select * from {name} where {condition} order by all", list(where.values()))
+
+    return _seen.get(database_path(db), (name, repr(where)), read)
 
 
 def reference(name: str) -> "pd.DataFrame":
@@ -284,6 +294,8 @@ def _frame(con: duckdb.DuckDBPyConnection, statement: str, parameters: list) -> 
 @contextmanager
 def _opened(path: Path, write: bool, wait_seconds: float, attach: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
     kinds = _open_here.setdefault(path.resolve(), [])
+    if write:
+        _seen.written()
     con = _open(path, kinds, write, wait_seconds, attach)
     try:
         yield con

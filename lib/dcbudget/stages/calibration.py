@@ -46,6 +46,13 @@ LABELS = {
     "storage_price_per_tb_month": ("Price of rented storage", "money per TB-month"),
     "network_price_per_gb": ("Price of network", "money per GB"),
 }
+# What only reports know, from their scorecards: name -> label, unit, source.
+LEARNED = {
+    "forecast_bias_1": ("Forecasts above what came, 1 month ahead", "share", "backtests of the total"),
+    "forecast_bias_3": ("Forecasts above what came, 3 months ahead", "share", "backtests of the total"),
+    "forecast_bias_6": ("Forecasts above what came, 6 months ahead", "share", "backtests of the total"),
+    "plan_bias": ("Budgets above what was spent", "share", "months with budget and bill"),
+}  # fmt: skip
 
 
 class Calibration:
@@ -84,6 +91,8 @@ class Calibration:
         ------
         DcbudgetError : there is no measure of that name.
         """
+        if name in LEARNED:
+            return self._start(calibration.measure(name, *LEARNED[name][:2], Spread(), "", None))
         if name not in LABELS:
             raise DcbudgetError(f"nothing is measured under the name {name!r}; there are {', '.join(LABELS)}")
         label, unit = LABELS[name]
@@ -141,7 +150,8 @@ class Calibration:
     def table(self) -> Table:
         """Every measure beside what is published of it."""
         prices = [self._price(model, kind) for model in self.gpu_models for kind in PRICES]
-        measures = [*(self[name] for name in LABELS), *(price for price in prices if price.count)]
+        learned = [self[name] for name in LEARNED]
+        measures = [*(self[name] for name in LABELS), *(found for found in (*learned, *prices) if found.count)]
         rows = [(m.label, *m.cells[:3], m.count or None, m.unit, m.source, m.cells[3]) for m in measures]
         names = {"label": "What", "value": "Value", "low": "P10", "high": "P90", "count": "Measurements",
                  "unit": "Unit", "source": "Source", "published": "Published"}  # fmt: skip

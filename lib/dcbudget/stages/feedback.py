@@ -5,7 +5,9 @@ from functools import cached_property
 import pandas as pd
 
 from dcbudget.models.calibration import Measure
-from dcbudget.stages.calibration import Calibration
+from dcbudget.models.forecast.spend import FORECAST, TOTAL
+from dcbudget.stages.calibration import LEARNED, Calibration
+from dcbudget.stages.forecast import Forecasts
 from dcbudget.tables import Table
 
 
@@ -16,18 +18,27 @@ class Feedback:
 
     Parameters
     ----------
-    month : "YYYY-MM" or its first day.
-    database : file, "" for the default one.
-    currency : of every price.
+    forecasts : of the month, which also tell its database and currency.
     """
 
-    def __init__(self, month: str | pd.Timestamp, database: str = "", currency: str = ""):
-        self.known = Calibration(month, database, currency, recorded=False)
-        self.month = self.known.month
+    def __init__(self, forecasts: Forecasts):
+        self.forecasts, self.month = forecasts, forecasts.month
+        self.known = Calibration(self.month, forecasts.db or "", forecasts.currency, recorded=False)
 
     @cached_property
     def measured(self) -> list[Measure]:
-        return self.known.measured()
+        """Rates, shares and prices of the last months, and how far forecasts and the budget lay from what came."""
+        return [*self.known.measured(), *self._biases()]
+
+    def _biases(self) -> list[Measure]:
+        """Of the total: forecasts of earlier months some months ahead, and the budget in the months that have one."""
+        scores = self.forecasts.scores()
+        scores = scores[(scores["project"] == TOTAL) & (scores["method"] == FORECAST)]
+        found = [(f"forecast_bias_{row.horizon}", row.bias, row.forecasts) for row in scores.itertuples()]
+        plans = self.forecasts.plan_scores().tail(1)  # all categories; none where no plan covers a month with bills
+        found += [("plan_bias", row.bias, row.forecasts) for row in plans.itertuples()]
+        return [Measure(name, *LEARNED[name][:2], float(bias), float(bias), float(bias), int(count), LEARNED[name][2])
+                for name, bias, count in found if pd.notna(bias)]  # fmt: skip
 
     @property
     def records(self) -> pd.DataFrame:

@@ -352,7 +352,7 @@ class Forecasts:
             return f"{landing}; no plan covers it"
         gap = whole["landing"] - whole["budget"]
         beside = f"{self._money(abs(gap))} {'over' if gap > 0 else 'under'} budget"
-        return f"{landing}, {beside}" + (f"; chance of overrun {_chance(whole['chance'])}" if len(self.months) else "")
+        return f"{landing}, {beside}" + (f"; chance of overrun {in_words(whole['chance'])}" if len(self.months) else "")
 
     def months_table(self) -> Table:
         """The months ahead in total with their intervals, by the plain methods too."""
@@ -456,14 +456,16 @@ class Forecasts:
         total = table[table["project"] == TOTAL]
         if total.empty:
             return "Nothing is known yet of how wrong forecasts are"
-        told = ", ".join(f"{row.horizon} ahead {row.wape:.1%}" for row in total.itertuples())
-        return f"The total was missed by, months {told}"
+        told = ", ".join(
+            f"{row.wape:.1%} {row.horizon} month{'s' if row.horizon > 1 else ''} ahead" for row in total.itertuples()
+        )
+        return f"The total was missed by {told}"
 
     def _money(self, amount: float) -> str:
         return f"{MONEY.format(amount)} {self.currency}"
 
 
-def _chance(value: float) -> str:
+def in_words(value: float) -> str:
     """A chance in words that no number of paths could belie."""
     if value > 0.99:
         return "above 99%"

@@ -7,8 +7,6 @@ import pandas as pd
 from dcbudget import warehouse
 from dcbudget.models import allocation, capacity, ledger, review
 from dcbudget.models.privacy import INSIDE
-from dcbudget.stages.energy import Energy
-from dcbudget.stages.feedback import Feedback
 from dcbudget.stages.period import (
     billed_to,
     months_with_bills,
@@ -21,6 +19,8 @@ from dcbudget.stages.reading import POOL_MONEY, Reading
 from dcbudget.tables import CENTS, COUNT, MONEY, RATE, SIGNED, SIGNED_RATE, Headline, Table
 
 IDLE = "Idle capacity"
+# Label of the figure that carries the last months on.
+RUN_RATE = "At the run rate"
 NOBODY = (IDLE, "Unallocated")
 
 
@@ -164,7 +164,7 @@ class MonthlyReview:
             ]
         else:
             figures.append(("Budget", "none", "no plan covers this month"))
-        figures.append(("Forecast", self._money(landing.landing), f"run rate, {year}{self._landing_remark()}"))
+        figures.append((RUN_RATE, self._money(landing.landing), f"{year}{self._landing_remark()}"))
         if mover is not None:
             change = f"{SIGNED.format(mover['change'])} {self.currency} since {self._before:%B}"
             figures.append(("Biggest mover", f"{mover['project']}, {mover['category']}", change))
@@ -335,15 +335,6 @@ class MonthlyReview:
         formats = dict.fromkeys(amounts, MONEY) | {"share": RATE}
         return Table(frame, names, f"{title} ({self.basis})", formats, (*amounts, "share"))
 
-    def energy(self) -> Table:
-        """Energy, carbon and cost of power of the owned fleet."""
-        return Energy(self.reading, self.month).table()
-
-    @cached_property
-    def feedback(self) -> Feedback:
-        """The values that go back to the next plan."""
-        return Feedback(self.month, self.db or "", self.currency)
-
     def commitments(self) -> Table:
         """Reservations and savings plans of the month: used and unused."""
         paid = ["used_effective_cost", "unused_effective_cost"]
@@ -384,20 +375,12 @@ class MonthlyReview:
         title = f"{int(frame['files'].sum())} files loaded, {rejected:,} rows rejected (billed or budgeted money)"
         return Table(frame, names, title, formats)
 
-    def tables(self) -> dict[str, Table]:
-        """Every table of the review by the name of its sheet."""
-        return {
-            "Projects": self.projects(), "Categories": self.categories(), "Year": self.year(), "Movers": self.movers(),
-            "GPU-hours": self.gpu_hours(), "Buckets": self.gpu_buckets(),
-            "Buckets by project": self.gpu_buckets_by_project(), "Commitments": self.commitments(),
-            "Showback": self.showback(), "Unit costs": self.unit_costs(), "Energy and carbon": self.energy(),
-            "Values that go back": self.feedback.table(),
-            "Budget and actual": Table(
-                self.lines, {"month": "Month", "project": "Project", "category": "Category", "budget": "Budget",
-                             "actual": "Actual", "currency": "Currency"},
-                f"Budget and actual by month, project and category ({self.basis})", {"budget": CENTS, "actual": CENTS}),
-            "Checks": self.checks(), "Sources": self.sources(),
-        }  # fmt: skip
+    def budget_and_actual(self) -> Table:
+        """Every line of the months with a budget or bills."""
+        names = {"month": "Month", "project": "Project", "category": "Category", "budget": "Budget",
+                 "actual": "Actual", "currency": "Currency"}  # fmt: skip
+        title = f"Budget and actual by month, project and category ({self.basis})"
+        return Table(self.lines, names, title, {"budget": CENTS, "actual": CENTS})
 
     @property
     def _before(self) -> pd.Timestamp:
