@@ -32,6 +32,7 @@ from dcbudget.models.replay import (
 from replay_reference import Job, Promises, Reference
 
 ONE = Cluster(Pool("one", nodes=1, gpus_per_node=1))
+FOUR_TIMES_THREE = Cluster(Pool("twelve", nodes=3, gpus_per_node=4))
 FOUR = Cluster(Pool("four", nodes=1, gpus_per_node=4, price_per_gpu_hour=2, busy_watts_per_gpu=1000,
                     idle_watts_per_gpu=100, pue=1.5))  # fmt: skip
 
@@ -393,3 +394,17 @@ def test_sweep_can_be_cancelled(processes):
                   on_progress=lambda *told: seen.append(told), cancelled=lambda: len(seen) >= 2)  # fmt: skip
     assert 2 <= len(found) <= 2 + 2 * processes
     assert len(found) == len(seen)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_quick_way_in_order_is_the_engine(seed):
+    """One class that preempts nobody is first come, first served, by the event loop."""
+    jobs = random_log(seed, 40)
+    quick = replay(jobs, FOUR_TIMES_THREE, FIFO)
+    slow = replay(jobs, FOUR_TIMES_THREE, PRIORITY, priority=0, checkpoint=Checkpoint())
+    pd.testing.assert_frame_equal(quick.jobs, slow.jobs)
+    held = ["row", "from_seconds"]
+    pd.testing.assert_frame_equal(
+        *(each.placements.sort_values(held, ignore_index=True) for each in (quick, slow)), check_dtype=False
+    )
+    assert quick.metrics() == pytest.approx(slow.metrics(), nan_ok=True)

@@ -129,13 +129,18 @@ def _accounts(log: Log, policy: Policy, account, shares) -> tuple[np.ndarray, np
 
 def _run_pool(log, told, place, cluster, policy, checkpoint, placement, whole_nodes) -> PoolRun:
     """Replay the jobs of one pool."""
-    from dcbudget.models.replay import conservative, engine, state
+    from dcbudget.models.replay import conservative, engine, in_order, state
 
     rows = np.flatnonzero(log.pool == place)
     # in the order in which they wait, so that the lesser number goes first
     rows = rows[np.lexsort((rows, log.submit[rows], told["key"][rows], -told["klass"][rows]))]
     if not len(rows):
         return PoolRun.empty()
+    if placement == "count" and policy.backfill is None and not (policy.preemptive or policy.order == "fair_share"):
+        submit = log.submit[rows]
+        if (submit[1:] >= submit[:-1]).all():
+            capacity = cluster.pools[place].gpus * log.units_per_gpu
+            return in_order.run(rows, submit, log.elapsed[rows], log.units[rows], capacity)
     s = state.fill(
         log, rows, told, cluster.pools[place], policy, checkpoint, placement == "spread", placement != "count",
         whole_nodes,
