@@ -14,12 +14,13 @@ import altair as alt
 import ipywidgets as widgets
 import pandas as pd
 
-from dcbudget.panels import alerts, assess, control, controls, monitor, plan, review
+from dcbudget.panels import alerts, assess, control, controls, monitor, optimize, plan, review
 from dcbudget.stages.alerts import Alerts
 from dcbudget.stages.assess import Assessment
 from dcbudget.stages.checkpointing import Checkpointing
 from dcbudget.stages.control import Control
 from dcbudget.stages.monitor import Monitor
+from dcbudget.stages.optimize import Optimize
 from dcbudget.stages.plan import Plan
 from dcbudget.stages.review import MonthlyReview
 from dcbudget.stages.strategies import Strategies
@@ -59,6 +60,7 @@ PANELS = {
     "1_plan": lambda: plan.panel(Plan()),
     "2_assess": lambda: assess.panel(Assessment()),
     "3_control": strategies_panel,
+    "4_optimize": lambda: optimize.panel(Optimize()),
     "5_monitor": monitor_panel,
     "5_monitor alerts": lambda: alerts.panel(Alerts()),
     "7_review": lambda: review.panel(MonthlyReview()),

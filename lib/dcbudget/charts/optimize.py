@@ -6,7 +6,7 @@ import pandas as pd
 from dcbudget.charts import BLUE, GREEN, GREY, LIGHT, ORANGE, PALETTE, titled
 
 
-def waits(policies: pd.DataFrame, chosen: str, title: str, subtitle: str) -> alt.LayerChart:
+def policy_waits(policies: pd.DataFrame, chosen: str, title: str, subtitle: str) -> alt.LayerChart:
     """Mean wait by policy, the chosen one in blue: `policy`, `mean_wait_hours`, in the frame's order."""
     frame = policies[["policy", "mean_wait_hours"]].assign(chosen=policies["policy"] == chosen)
     base = alt.Chart(frame).encode(
@@ -83,3 +83,23 @@ def capacity(
         tooltip=["what:N", alt.Tooltip(f"{x}:Q", format=",.0f")],
     )  # fmt: skip
     return titled((areas + rules).resolve_scale(color="independent"), title, subtitle, 260)
+
+
+def energy(hourly: pd.DataFrame, title: str, subtitle: str) -> alt.LayerChart:
+    """Energy by hour, before and after, over the price: `hour`, `when`, `kwh_moved`, `price_per_kwh`."""
+    names = list(dict.fromkeys(hourly["when"]))
+    x = alt.X("hour:T", title=None, axis=alt.Axis(format="%a %d", tickCount="day"))
+    prices = hourly.drop_duplicates("hour")
+    shade = alt.Chart(prices).mark_bar(color=LIGHT, opacity=0.5).encode(
+        x=x,
+        y=alt.Y("price_per_kwh:Q", title="price of a kWh", axis=alt.Axis(orient="right", format=".2f", grid=False)),
+        tooltip=["hour:T", alt.Tooltip("price_per_kwh:Q", format=".3f")],
+    )  # fmt: skip
+    lines = alt.Chart(hourly).mark_line(interpolate="step-after", strokeWidth=2).encode(
+        x=x,
+        y=alt.Y("kwh_moved:Q", title="kWh", axis=alt.Axis(format="~s")),
+        color=alt.Color("when:N", title=None, legend=alt.Legend(orient="top"),
+                        scale=alt.Scale(domain=names, range=[ORANGE, BLUE])),
+        tooltip=["hour:T", "when:N", alt.Tooltip("kwh_moved:Q", format=",.0f")],
+    )  # fmt: skip
+    return titled((shade + lines).resolve_scale(y="independent"), title, subtitle, 240)

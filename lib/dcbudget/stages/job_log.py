@@ -81,6 +81,7 @@ class JobLog:
         self.reading = Reading(database, currency, self.month, least_group)
         self._place = self._chosen(partition)
         self.name, self.gpu_model = self._place["name"], self._place["gpu_model"]
+        self.cluster_name = self._place["cluster"]
         self.nodes, self.gpus_per_node = int(self._place["nodes"]), int(self._place["gpus_per_node"])
         self.gpus = self.nodes * self.gpus_per_node
         self.where = f"{self.name}, {self.month:%B %Y}"

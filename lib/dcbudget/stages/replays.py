@@ -1,6 +1,5 @@
 """4_optimize: the jobs of a month again, on other GPUs or under another rule; who waits less, who more."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -278,7 +277,7 @@ class Replays:
         best = frame.iloc[0]
         gpus = setting.nodes * self.log.gpus_per_node
         title = f"{best['policy']} waits least, {hours(best['mean_wait_seconds'])} in the mean"
-        return charts.waits(
+        return charts.policy_waits(
             frame, setting.policy, title, f"mean wait in hours by policy, {gpus:,} GPUs of {self.log.where}"
         )
 
@@ -303,17 +302,19 @@ class Replays:
 
     def projects_chart(self, setting: Setting | None = None):
         """Mean wait by project, before and after; an Altair chart."""
+        setting = setting or self.first
+        after = setting.policy if setting.nodes == self.log.nodes else self.title(setting).split(": ")[1]
+        return self.waits_chart(self.by_project(setting), f"now {self.now.policy}, then {after}")
+
+    def waits_chart(self, frame: pd.DataFrame, what: str):
+        """Mean wait by project as `gained` tells it; an Altair chart."""
         from dcbudget.charts import optimize as charts
 
-        setting = setting or self.first
-        frame = self.by_project(setting)
-        after = setting.policy if setting.nodes == self.log.nodes else self.title(setting).split(": ")[1]
         long = pd.concat([
-            frame.assign(when="now", hours=frame["mean_wait_hours_before"]),
-            frame.assign(when="then", hours=frame["mean_wait_hours_after"]),
+            frame.assign(when="now", hours=frame["mean_wait_seconds_before"] / 3600),
+            frame.assign(when="then", hours=frame["mean_wait_seconds_after"] / 3600),
         ])[["group", "when", "hours"]]  # fmt: skip
-        return charts.before_after(long, self._project_finding(frame), f"mean wait in hours, now {self.now.policy}, "
-                                   f"then {after}; {self.log.where}")  # fmt: skip
+        return charts.before_after(long, self._project_finding(frame), f"mean wait in hours, {what}; {self.log.where}")
 
     def projects_table(self, setting: Setting | None = None) -> Table:
         """Who waits less and who more."""
@@ -382,20 +383,3 @@ def hours(seconds: float) -> str:
     if abs(seconds) >= 3600:
         return f"{seconds / 3600:,.1f} h"
     return f"{seconds / 60:,.1f} min" if abs(seconds) >= 60 else f"{seconds:,.0f} s"
-
-
-def suppose(supposed: Mapping[str, float]) -> Table:
-    """What is supposed and not measured."""
-    labels = {
-        "waiting_price_per_hour": "Money of an hour of a person who waits",
-        "people_share": "Share of a job's wait in which a person waits for it",
-        "idle_power_share": "Draw of an idle GPU over that of a busy one",
-        "checkpoint_minutes": "Minutes between checkpoints of a job that is preempted",
-        "restart_minutes": "Minutes of its restart",
-        "important_weight": "An hour that the important project waits counts as so many",
-        "unknown_job_hours": "Hours of a job without history and requested time",
-    }
-    frame = pd.DataFrame({"name": list(labels), "what": list(labels.values()),
-                          "value": [supposed[name] for name in labels]})  # fmt: skip
-    return Table(frame, {"name": "Name", "what": "What", "value": "Value"},
-                 "Supposed, not measured: the parameter `supposed` changes it", {"value": "{:,g}"})  # fmt: skip
