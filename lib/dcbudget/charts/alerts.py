@@ -28,4 +28,5 @@ def spend_band(days: pd.DataFrame, marked: pd.DataFrame, title: str, subtitle: s
     points = alerts.mark_point(color=RED, size=40, filled=True).encode(tooltip=["day:T", *money])
     labels = alerts.mark_text(align="left", dx=6, dy=-8, color=RED).encode(text="label:N")
     layers = alt.layer(band, expected, actual, points, labels)
-    return titled(layers, title, f"{subtitle}; band: as expected, points: alerts", 260)
+    drawn = titled(layers, title, f"{subtitle}; band: as expected, points: alerts", 260)
+    return drawn.properties(padding={"left": 5, "right": 25, "top": 5, "bottom": 5})  # room for the last day's label

@@ -54,4 +54,6 @@ class Feedback:
             f"{len(rows)} values measured up to {self.month:%B %Y} go back to the next plan"
             f" (prices effective cost, {self.known.currency}{self.known.reading.rates_remark})"
         )
-        return Table(pd.DataFrame(rows, columns=list(names)), names, title)
+        return Table(
+            pd.DataFrame(rows, columns=list(names)), names, title, dict.fromkeys(("value", "low", "high"), "{}")
+        )
