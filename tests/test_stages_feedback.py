@@ -5,7 +5,7 @@ import pytest
 
 from dcbudget import budget, warehouse
 from dcbudget.stages.calibration import LABELS, Calibration
-from dcbudget.stages.energy import Energy
+from dcbudget.stages.carbon import Carbon
 from dcbudget.stages.feedback import Feedback
 from dcbudget.stages.forecast import Forecasts
 from dcbudget.stages.plan import Plan
@@ -89,17 +89,17 @@ def test_energy_and_carbon_of_a_month(tmp_path):
     work = job(1, "a-x", "hall", "h100", 1, *(f"2026-02-02T{hour}:00:00" for hour in ("00", "01", "02")))
     fleet = [FLEET | {"in_service_date": "2026-01-01", "kg_co2e_per_kwh": "0.4"}]
     review = MonthlyReview("2026-02", str(make(tmp_path, fleet=fleet, jobs=[work])))
-    table = Energy(review.reading, review.month).table()
+    table = Carbon(review.reading, review.month).table()
     kwh = 2 * 5 * 672 * 1.3
     assert shown(table.frame, "cluster", "kwh", "kg_co2e") == [("hall", pytest.approx(kwh), pytest.approx(0.4 * kwh))]
     assert table.title.startswith("Owned hardware drew 8.7 MWh in February 2026, -9.7% against the month before, and")
     assert "3.5 t CO2e (" in table.title
-    untold = Energy(review.reading, review.month)
+    untold = Carbon(review.reading, review.month)
     untold.monthly = untold.monthly.assign(kg_co2e=float("nan"))
     published = warehouse.reference("published").set_index("name").loc["kg_co2e_per_kwh", "value"]
     assert "kg_co2e" not in untold.table().columns, "what is unknown is no zero"
     assert f"about {kwh * published / 1000:,.0f} t CO2e at {published:g} kg a kWh" in untold.table().title
-    none = Energy(review.reading, pd.Timestamp("2025-11-01")).table()
+    none = Carbon(review.reading, pd.Timestamp("2025-11-01")).table()
     assert none.frame.empty and none.title.startswith("No energy of owned hardware is known of November 2025")
 
 

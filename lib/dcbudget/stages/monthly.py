@@ -10,7 +10,7 @@ from dcbudget import adjustments, budget
 from dcbudget.models.privacy import INSIDE
 from dcbudget.stages.adjust import Adjust
 from dcbudget.stages.alerts import Alerts
-from dcbudget.stages.energy import Energy
+from dcbudget.stages.carbon import Carbon
 from dcbudget.stages.feedback import Feedback
 from dcbudget.stages.forecast import Forecasts, in_words
 from dcbudget.stages.monitor import Monitor
@@ -165,7 +165,7 @@ class MonthlyReport:
 
     def energy(self) -> Table:
         """Energy, carbon and cost of power of the owned fleet."""
-        return Energy(self.review.reading, self.month).table()
+        return Carbon(self.review.reading, self.month).table()
 
     def tables(self) -> dict[str, Table]:
         """Every table of the report by the name of its sheet."""
