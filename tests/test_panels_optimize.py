@@ -75,7 +75,7 @@ def test_sweep_shows_progress_can_be_stopped_and_is_shown_once_it_is_there(panel
         title(tab) == optimize.frontier.chart(optimize.frontier.money(price=tab.price.value)).to_dict()["title"]["text"]
     )
     tab.waiting.value = 0
-    assert "128 GPUs or beyond what was tried cost least" in tab.view.table.value
+    assert "128 GPUs, the edge of what was tried, cost least" in tab.view.table.value
 
 
 def test_elasticity_and_energy_follow_their_sliders(panel, optimize):

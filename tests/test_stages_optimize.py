@@ -3,11 +3,15 @@
 import pandas as pd
 import pytest
 
-from dcbudget.errors import DcbudgetError, OutOfRange
+from dcbudget import warehouse
+from dcbudget.errors import ConflictingDemands, DcbudgetError, OutOfRange
 from dcbudget.models.replay.occupancy import mean_gpus
+from dcbudget.stages.energy import Energy
 from dcbudget.stages.frontier import Frontier
 from dcbudget.stages.job_log import JobLog
 from dcbudget.stages.replays import POLICIES, Replays
+from dcbudget.stages.sharing import Sharing
+from dcbudget.stages.workloads import Limits, Workloads
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +74,90 @@ def test_week_holds_what_the_jobs_held(replays):
     in_use = frame[frame["what"] == "in use"]
     assert in_use["gpus"].max() <= replays.log.gpus + 0.01
     assert pd.Series(in_use["hour"]).nunique() == 7 * 24
+
+
+@pytest.fixture(scope="module")
+def energy(replays):
+    return Energy(replays)
+
+
+def test_cheap_hours_fit_beside_the_other_jobs(energy, replays):
+    """Without slack hardly anything moves; with it money falls, never beyond the GPUs that the others leave."""
+    none, day = energy.shifted(0), energy.shifted(24)
+    assert day.money < none.money <= none.money_before + 1e-6
+    assert (day.hours["gpus"] <= energy.free + 1e-3).all()
+    assert day.jobs["money"].sum() == pytest.approx(day.money)
+    assert day.hours["kwh"].sum() == pytest.approx(day.hours["kwh_before"].sum())
+
+
+def test_tariff_is_that_of_the_local_hour(energy):
+    """New York's weekday peak from 16 to 20, four hours later in UTC in summer."""
+    tariff = energy.tariff.set_index("hour")["price_per_kwh"]
+    peak = tariff[tariff == tariff.max()].index
+    assert set(peak.hour) == {20, 21, 22, 23} and set(peak.day_of_week) <= {0, 1, 2, 3, 4}
+
+
+def test_reservation_moves_waiting_between_projects(replays):
+    sharing = Sharing(replays)
+    frame = sharing.reservation_projects("vision", 64)
+    before, after = sharing.reserved("vision", 0), sharing.reserved("vision", 64)
+    moved = (after["wait_seconds"] - before["wait_seconds"]).sum() / 3600
+    assert frame["waited_hours_change"].sum() == pytest.approx(moved)
+    assert frame.set_index("group").loc["vision", "change_seconds"] < 0 < moved
+    with pytest.raises(OutOfRange, match="must be at most the 256 of pool h100, not 300"):
+        sharing.reserved("vision", 300)
+
+
+def test_renting_is_priced_by_its_hours(replays):
+    frame = Sharing(replays).rentings(price=2.0)
+    assert frame["rented_cost"].to_numpy() == pytest.approx(2.0 * frame["rented_gpu_hours"].to_numpy())
+    assert frame["mean_wait_seconds"].iloc[-1] < frame["mean_wait_seconds"].iloc[0]
+
+
+@pytest.fixture(scope="module")
+def workloads(replays, sample_db):
+    return Workloads(replays.log.known, months=1, worth={"vision": 3}, database=str(sample_db))
+
+
+def test_plan_keeps_to_its_money_and_capacity(workloads):
+    found = workloads.plan()
+    most = workloads.cheapest.money_fixed + 0.9 * workloads.cheapest.money_by_use
+    assert found.money_by_use + found.money_fixed <= most + 1  # whole cents of many rows
+    used = found.rows.groupby("kind")["gpu_hours"].sum()
+    there = workloads.capacity.set_index("kind")["gpu_hours"]
+    assert (used <= there.reindex(used.index) * (1 + 1e-6) + 1e-6).all()
+
+
+def test_one_more_of_money_is_worth_what_it_brings(workloads):
+    """The shadow price against the plan solved again with a little more."""
+    more = 1000.0 / workloads.cheapest.money_by_use
+    first, then = workloads.plan(Limits(0.6, 0.2)), workloads.plan(Limits(0.6 + more, 0.2))
+    worth = workloads.worth_of_money(Limits(0.6, 0.2))
+    assert (then.value - first.value) / 1000 == pytest.approx(worth.max(), rel=0.05)
+    assert "One more USD is worth" in workloads.finding(Limits(0.6, 0.2))
+
+
+def test_conflicts_are_told_in_short(workloads, sample_db):
+    with pytest.raises(ConflictingDemands, match="workloads have a minimum service, such as") as told:
+        workloads.plan(Limits(0.0, 1.0))
+    assert len(str(told.value)) < 500
+    with pytest.raises(OutOfRange, match="limits has no 'money'"):
+        Workloads(workloads.known, limits={"money": 1}, database=str(sample_db))
+    with pytest.raises(OutOfRange, match="worth must name projects of"):
+        Workloads(workloads.known, worth={"nobody": 1}, database=str(sample_db))
+
+
+def test_what_jobs_that_ran_before_count(replays):
+    """A job that ran when the month began holds its GPUs from then on for the rest of its run."""
+    log = replays.log
+    carried = log.jobs[log.jobs["carried"]]
+    assert (carried["submit_time"] <= log.month + pd.Timedelta(seconds=1)).all()
+    found = replays.replayed(replays.now).jobs
+    assert (found.loc[carried.index, "wait_seconds"] < 1).all()
+    with_parts = warehouse.query(
+        "select sum(gpus * epoch(least(coalesce(end_time, start_time + to_seconds(elapsed_seconds)), $2) - $1)) / 3600"
+        " as hours from jobs where partition = 'h100' and gpus > 0 and start_time < $1"
+        " and start_time + to_seconds(elapsed_seconds) > $1",
+        log.db, [log.month.to_pydatetime(), (log.end + pd.DateOffset(years=1)).to_pydatetime()],
+    )  # fmt: skip
+    assert (carried["gpus"] * carried["elapsed_seconds"]).sum() / 3600 == pytest.approx(with_parts["hours"].iloc[0])

@@ -79,7 +79,7 @@ def capacity(
         x=across,
         color=alt.Color("what:N", title=None, scale=alt.Scale(domain=["cheapest", "today"], range=[GREEN, GREY]),
                         legend=alt.Legend(orient="top")),
-        strokeDash=alt.StrokeDash("what:N", title=None, sort=["cheapest", "today"]),
+        strokeDash=alt.StrokeDash("what:N", legend=None, sort=["cheapest", "today"]),
         tooltip=["what:N", alt.Tooltip(f"{x}:Q", format=",.0f")],
     )  # fmt: skip
     return titled((areas + rules).resolve_scale(color="independent"), title, subtitle, 260)

@@ -58,8 +58,8 @@ class CapacityTab:
         self._frontier = frontier
         supposed = frontier.log.supposed
         self.policy = choice("Policy", list(POLICIES), frontier.replays.first.policy)
-        self.waiting = number_slider("Waiting, money an hour", supposed["waiting_price_per_hour"], 0, 500, 5, ",.0f")
-        self.people = rate_slider("With somebody waiting", supposed["people_share"], 0.0, 1.0)
+        self.waiting = number_slider("Waiting, money/hour", supposed["waiting_price_per_hour"], 0, 500, 5, ",.0f")
+        self.people = rate_slider("Somebody waits", supposed["people_share"], 0.0, 1.0)
         self.price = number_slider("GPU-hour, money", frontier.first_price, 0, 20, 0.01)
         self.view = View()
         self.sweep = Progress(f"Replay {frontier.count:,} times", frontier.points, self._redraw)
@@ -102,12 +102,12 @@ class ElasticityTab:
     def __init__(self, sharing: Sharing):
         self._sharing = sharing
         self.show = widgets.ToggleButtons(options=["Rent nodes", "Shrink and grow"], value="Rent nodes")
-        self.startup = number_slider("Start of a node, minutes", 10, 0, 120, 1, ",.0f")
+        self.startup = number_slider("Node start, minutes", 10, 0, 120, 1, ",.0f")
         self.minimum = number_slider("Shortest rent, hours", 1, 0, 48, 1, ",.0f")
-        self.price = number_slider("Rented GPU-hour, money", sharing.first_rent_price, 0, 20, 0.01)
-        self.least = rate_slider("Least of a job's GPUs", 0.5, 0.05, 1.0)
+        self.price = number_slider("Rent, money/hour", sharing.first_rent_price, 0, 20, 0.01)
+        self.least = rate_slider("Least of its GPUs", 0.5, 0.05, 1.0)
         self.most = number_slider("Most, times its GPUs", 2, 1, 8, 0.5, ",.1f")
-        self.exponent = rate_slider("Speed-up exponent", 0.9, 0.1, 1.0)
+        self.exponent = number_slider("Speed-up exponent", 0.9, 0.1, 1.0, 0.05)
         self.resize = number_slider("Resize, minutes", 5, 0, 120, 1, ",.0f")
         self.view = View()
         self.box = live(
@@ -132,7 +132,7 @@ class WorkloadsTab:
         self._workloads, first = workloads, workloads.first
         self.money = rate_slider("Money by the hour", first.money_share, 0.0, 1.5, 0.05)
         self.service = rate_slider("Minimum service", first.minimum_service, 0.0, 1.0, 0.05)
-        self.power = rate_slider("Power of owned GPUs", first.power_share, 0.1, 1.0, 0.05)
+        self.power = rate_slider("Power, owned GPUs", first.power_share, 0.1, 1.0, 0.05)
         self.view = View()
         self.box = live([self.money, self.service, self.power], self.view, self._redraw, [
             beside(self.money, "of what all demand would need"), self.service,
@@ -170,7 +170,7 @@ class ProposalPanel:
         self.owner = widgets.Text(description="Owner", style={"description_width": "160px"})
         self.view = View()
         self.propose = button("Propose the policy and the nodes", self.view, self._propose)
-        self.box = widgets.VBox([self.owner, self.propose, self.view.box])
+        self.box = widgets.VBox([self.owner, widgets.HBox([self.propose]), self.view.box])
 
     def _propose(self) -> str:
         self.view.show()

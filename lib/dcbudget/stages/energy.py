@@ -7,6 +7,7 @@ import pandas as pd
 
 from dcbudget import warehouse
 from dcbudget.models.energy import PowerCurve, Shift, pue_at, sell_heat, shift, under_caps
+from dcbudget.models.replay.occupancy import mean_gpus
 from dcbudget.stages.period import in_range, whole_in_range
 from dcbudget.stages.replays import WEEK_DAYS, Replays
 from dcbudget.tables import COUNT, MONEY, Headline, Table
@@ -73,23 +74,39 @@ class Energy:
 
     @cached_property
     def jobs(self) -> pd.DataFrame:
-        """The largest jobs that are submitted in the week and end in it, as `models.energy.shift` takes them, at the
-        hour of their submission; they hold `MOVED_SHARE` of the week's GPU-hours, `MOST_MOVED` of them at most.
+        """The largest jobs that start and end in the week as they are replayed, as `models.energy.shift` takes them:
+        they hold `MOVED_SHARE` of the GPU-hours of all such, `MOST_MOVED` of them at most. `row` is that of the log.
         """
-        jobs = self.log.jobs
-        submit = (jobs["submit_time"] - self.begin) / pd.Timedelta(hours=1)
-        run = jobs["elapsed_seconds"] / 3600
+        found, log = self.replays.replayed(self.replays.first), self.log
+        start, end = ((seconds + self._origin) / 3600 for seconds in (found.start, found.end))
         frame = pd.DataFrame({
-            "job": jobs["job_id"], "gpus": jobs["gpus"], "kw": jobs["gpus"] * self.log.pool().busy_watts_per_gpu / 1000,
-            "hours": run, "earliest": np.floor(submit), "gpu_hours": jobs["gpus"] * run,
+            "row": np.arange(len(start)), "job": log.jobs["job_id"], "gpus": log.jobs["gpus"],
+            "kw": log.jobs["gpus"] * log.pool().busy_watts_per_gpu / 1000, "hours": found.held_seconds / 3600,
+            "earliest": np.floor(start), "ends": np.ceil(end), "gpu_hours": found.jobs["gpu_hours"],
         })  # fmt: skip
-        frame = frame[(submit >= 0) & (np.ceil(submit) + np.ceil(run) < HOURS) & (run > 0)]
+        frame = frame[(start >= 0) & (frame["ends"] <= HOURS) & (frame["hours"] > 0)]
         frame = frame.sort_values("gpu_hours", ascending=False, kind="stable", ignore_index=True)
         upto = frame["gpu_hours"].cumsum().shift(fill_value=0.0) < MOVED_SHARE * frame["gpu_hours"].sum()
-        return frame[upto].head(MOST_MOVED).astype({"earliest": int})
+        return frame[upto].head(MOST_MOVED).astype({"earliest": int, "ends": int})
+
+    @property
+    def _origin(self) -> float:
+        """Seconds of the replay's first moment since the week's begin."""
+        return (self.replays.replayed(self.replays.first).log.origin - self.begin) / pd.Timedelta(seconds=1)
+
+    @cached_property
+    def free(self) -> np.ndarray:
+        """GPUs of the pool that all other jobs leave, in the mean of each hour of the week."""
+        found = self.replays.replayed(self.replays.first)
+        held = found.placements[~found.placements["row"].isin(self.jobs["row"])]
+        edges = 3600.0 * np.arange(HOURS + 1) - self._origin
+        used = mean_gpus(held["from_seconds"], held["to_seconds"], held["gpus"], edges)
+        return np.maximum(self.replays.first.nodes * self.log.gpus_per_node - used, 0.0) + 1e-6
 
     def shifted(self, slack_hours: int) -> Shift:
         """These jobs in the cheapest hours, each done at most so many hours later than at once; kept.
+
+        Jobs may be interrupted, at their checkpoints; the other jobs stay where they are.
 
         Raises
         ------
@@ -99,10 +116,12 @@ class Energy:
         slack = whole_in_range("slack_hours", slack_hours, 0, HOURS)
         if slack not in self._kept:
             jobs = self.jobs
-            least = np.ceil(jobs["hours"]).astype(int)
-            deadline = np.minimum(jobs["earliest"] + least + slack, HOURS)
+            deadline = np.minimum(jobs["ends"] + slack, HOURS)
             self._kept[slack] = shift(
-                jobs.assign(deadline=deadline), self.tariff["price_per_kwh"].to_numpy(), self.carbon
+                jobs.assign(deadline=deadline),
+                self.tariff["price_per_kwh"].to_numpy(),
+                self.carbon,
+                gpus=self.free,
             )
         return self._kept[slack]
 

@@ -145,7 +145,7 @@ class Frontier:
         frame = frame.assign(waited_hours=frame["mean_wait_seconds"] * frame["jobs"] / 3600)
         return with_money(
             frame, "gpus", hours=self.log.hours,
-            gpu_price_per_hour=self.log.price if price is None else in_range("price", price, 0, 1e6),
+            gpu_price_per_hour=self.log.price if price in (None, self.first_price) else in_range("price", price, 0, 1e6),
             waiting_price_per_hour=supposed["waiting_price_per_hour"] if waiting_price is None else waiting_price,
             people_share=supposed["people_share"] if people_share is None else people_share,
         )  # fmt: skip
@@ -183,7 +183,7 @@ class Frontier:
         frame = self.money() if frame is None else frame
         best, saved = self.best(frame), self.saving(frame)
         policy, money = frame["policy"].iloc[0], f"{MONEY.format(best.cost)} {self.log.currency}"
-        beyond = " or beyond what was tried" if best.at_edge else ""
+        beyond = ", the edge of what was tried," if best.at_edge else ""
         less = f"{MONEY.format(saved)} {self.log.currency} less than the {self.log.gpus:,} of today"
         if best.at == self.log.gpus:
             less = "as many as there are"

@@ -130,7 +130,7 @@ class Sharing:
         long = long.replace({"part": {"ours": f"{project}, counted {weight:g} times", "others": "others"}})
         marks = pd.DataFrame({"reserved_gpus": [best.at, 0.0], "what": ["cheapest", "today"]})
         return charts.capacity(
-            long, marks, 1.05 * float(frame["waiting_cost"].max()), self.reservation_finding(project).split(", an")[0],
+            long, marks, 4.0 * float(frame["waiting_cost"].min()), self.reservation_finding(project).split(", an")[0],
             f"money of waiting a month by GPUs held for {project}; {self.log.where}, {self.replays.basis}",
             "reserved_gpus", "GPUs held",
         )  # fmt: skip
