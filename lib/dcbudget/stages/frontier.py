@@ -139,13 +139,13 @@ class Frontier:
         people_share : of a job's wait in which somebody waits; None for what is supposed.
         price : of a GPU-hour [money]; None for the pool's effective one.
         """  # fmt: skip
-        supposed = self.log.supposed
+        supposed, own = self.log.supposed, self.log.price
         frame = self.points()
         frame = frame[frame["policy"] == (policy or self.replays.first.policy)]
         frame = frame.assign(waited_hours=frame["mean_wait_seconds"] * frame["jobs"] / 3600)
         return with_money(
             frame, "gpus", hours=self.log.hours,
-            gpu_price_per_hour=self.log.price if price in (None, self.first_price) else in_range("price", price, 0, 1e6),
+            gpu_price_per_hour=own if price in (None, self.first_price) else in_range("price", price, 0, 1e6),
             waiting_price_per_hour=supposed["waiting_price_per_hour"] if waiting_price is None else waiting_price,
             people_share=supposed["people_share"] if people_share is None else people_share,
         )  # fmt: skip
