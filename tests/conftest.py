@@ -1,11 +1,14 @@
-"""Where tests find real inputs, a loaded sample, a browser and PyTorch."""
+"""Where tests find real inputs, a loaded sample, a browser and PyTorch, and how they get new databases quickly."""
 
 import os
 import shutil
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+from dcbudget import encryption, warehouse
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -24,6 +27,33 @@ def real() -> Path:
     if not folder.is_dir():
         missing(f"no real inputs at {folder.name}; set DCBUDGET_REAL_DATA to their folder")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_databases(tmp_path_factory) -> None:
+    """A new database of this process is a copy of its first one, which takes a hundredth of making all views.
+
+    The copy is looked at as any database is: where tables or views are others by now, they are made.
+    """
+    made = warehouse.connect
+    first = tmp_path_factory.mktemp("first") / "budget.duckdb"
+
+    def connect(db=None, *, write=False, wait_seconds=warehouse.WAIT_SECONDS):
+        path = warehouse.database_path(db)
+        if write and path.parent.is_dir() and not path.exists() and encryption.key() is None:
+            if not first.exists():
+                with made(first, write=True):
+                    pass
+            copy = path.with_name(f".{path.name}-{os.getpid()}")
+            with suppress(OSError):
+                shutil.copyfile(first, copy)
+                os.link(copy, path)
+            copy.unlink(missing_ok=True)
+        return made(db, write=write, wait_seconds=wait_seconds)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(warehouse, "connect", connect)
+        yield
 
 
 @pytest.fixture
