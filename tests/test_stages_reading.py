@@ -1,11 +1,14 @@
 """In which currency a stage speaks, who bears idle capacity, and whose projects are shown together."""
 
+import re
+
 import pytest
 
 from dcbudget import warehouse
 from dcbudget.errors import DcbudgetError, MixedCurrencies, OutOfRange
 from dcbudget.ingest.load import load
 from dcbudget.stages.assess import Assessment
+from dcbudget.stages.monthly import MonthlyReport
 from dcbudget.stages.review import MonthlyReview
 from tiny import BUDGET, CHARGES, FLEET, JOBS, RULES, budget, egress, job, make, write
 
@@ -96,10 +99,11 @@ def test_projects_of_few_users_are_shown_together(tmp_path):
     db = str(make(tmp_path, charges=CHARGES, jobs=jobs, plan=BUDGET, rules=rules))
     review = MonthlyReview("2026-05", db)
     assert review.reading.merged == {"beta", "gamma"}
-    sheets = review.tables()
+    sheets = MonthlyReport("2026-05", db).tables()
     for table in sheets.values():
         if "project" in table.frame:
             assert not {"beta", "gamma"} & set(table.frame["project"]), table.title
+        assert not re.search("beta|gamma", f"{table.title} {table.cells()}"), table.title
     every = MonthlyReview("2026-05", db, least_group=1)
     whole = every.this_month.set_index("project")[["budget", "actual"]].groupby("project").sum()
     shown_together = review.this_month.groupby("project")[["budget", "actual"]].sum().loc["Small groups"]

@@ -377,12 +377,10 @@ class Alerts:
         return self.shown.names.get(project, project)
 
     def _scoped(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """With the scope as it is shown: project, and of what."""
-        scopes = [
-            ", ".join(part for part in (self._name(project), subject) if part)
-            for project, subject in zip(frame["project"], frame["subject"], strict=True)
-        ]
-        return frame.assign(scope=pd.Series(scopes, frame.index, object))
+        """With the project under the name that it is shown under, and the scope: project, and of what."""
+        names = frame["project"].map(self._name)
+        scopes = [", ".join(part for part in pair if part) for pair in zip(names, frame["subject"], strict=True)]
+        return frame.assign(project=names, scope=pd.Series(scopes, frame.index, object))
 
     def _finding(self, frame: pd.DataFrame) -> str:
         if frame.empty:
