@@ -142,6 +142,10 @@ def test_sample_starts_from_what_was_measured(sample_db):
         assert known[name].count and slider.value == pytest.approx(known[name].value, abs=1e-8), name
     often = known["spot_interruptions_per_gpu_hour"]
     assert often.count and shown.spot.interruptions.value == pytest.approx(1000 * often.value)
+    starts = {"checkpoint_minutes": shown.spot.checkpoint, "restart_minutes": shown.spot.restart,
+              "network_gb_per_second": shown.strategies.network}  # fmt: skip
+    for name, slider in starts.items():
+        assert known[name].is_published and slider.value == known[name].value, name
     assert [tab.view.message.value for tab in tabs_of(shown)] == [""] * 4
     assert "GPUs to commit to" in cards(shown.commitments) and number(cards(shown.strategies)["Cheapest"]) > 0
 
@@ -149,9 +153,10 @@ def test_sample_starts_from_what_was_measured(sample_db):
 def test_every_measured_slider_says_where_it_starts(tabs, control):
     told = [unescape(row.children[1].value) for tab in tabs_of(tabs) for row in tab.box.children
             if type(row) is widgets.HBox]  # fmt: skip
-    names = ("mfu", "demand_growth_per_year", "commitment_discount", "spot_interruptions_per_gpu_hour",
-             "allocation_rate", "server_life_years", "gpu_watts", "pue", "power_price_per_kwh")  # fmt: skip
+    names = ("network_gb_per_second", "mfu", "demand_growth_per_year", "commitment_discount",
+             "spot_interruptions_per_gpu_hour", "checkpoint_minutes", "restart_minutes", "allocation_rate", "server_life_years", "gpu_watts", "pue", "power_price_per_kwh")  # fmt: skip
     assert len(told) == len(names)
+    assert "published: 50 (400 Gb/s for each H100" in told[0] and "published: 0.67 (BLOOM" in told[5]
     for name, remark in zip(names, told, strict=True):
         assert control.known[name].remark in remark, name
 
@@ -297,7 +302,7 @@ def test_free_checkpoints_leave_the_restarts(tabs):
 def test_checkpoints_are_dalys(tabs, hours, shown):
     """Daly 2006 for checkpoints of 5 minutes: 117, 57 and 9.1 minutes at 24 h, 6 h and 15 min between failures."""
     tab = tabs.spot
-    tab.gpus.value = 128
+    tab.gpus.value, tab.checkpoint.value = 128, 5
     tab.interruptions.value = 1000 / hours / 128
     assert cards(tab)["Checkpoint every"] == shown
 

@@ -241,6 +241,13 @@ def test_spot_is_its_price_and_what_is_repeated(ways, june):
     assert limit.cost_per_gpu_hour == pytest.approx(found.on_demand_price, rel=1e-6)
 
 
+def test_spot_pays_for_the_same_restarts_in_a_comparison(ways):
+    """One GPU on spot: the work alone, and what the published checkpoints and restarts add to it."""
+    alone, spot = (ways.compare(accelerator="A100", price_kind=kind).points for kind in ("on-demand", "spot"))
+    more = [frame.loc[frame["gpus"] == 64, "hours"].min() for frame in (alone, spot)]
+    assert more[1] / more[0] == pytest.approx(1 + ways.spot("A100", 64).overhead, rel=1e-6)
+
+
 def test_spot_refuses_what_cannot_be(ways):
     for name, value in (("interruptions_per_1000_gpu_hours", -1.0), ("checkpoint_minutes", float("nan")), ("gpus", 0)):
         with pytest.raises(OutOfRange, match=name):

@@ -26,7 +26,10 @@ class StrategiesTab:
         self.view = View()
         controls = [self.parameters, self.tokens, self.accelerator, self.gpus, self.gpus_per_node, self.batch,
                     self.network, self.price_kind, self.mfu]  # fmt: skip
-        self.box = live(controls, self.view, self._redraw, [*controls[:-1], beside(self.mfu, mfu.remark)])
+        self.box = live(controls, self.view, self._redraw, [
+            *controls[:-3], beside(self.network, stage.known["network_gb_per_second"].remark), self.price_kind,
+            beside(self.mfu, mfu.remark),
+        ])  # fmt: skip
 
     def _redraw(self) -> None:
         compared = self._stage.compare(
@@ -69,16 +72,20 @@ class SpotTab:
 
     def __init__(self, stage: Strategies):
         self._stage = stage
-        often = stage.known["spot_interruptions_per_gpu_hour"]
+        known = stage.known
+        often, checkpoint, restart = (
+            known[name] for name in ("spot_interruptions_per_gpu_hour", "checkpoint_minutes", "restart_minutes")
+        )
         self.accelerator = choice("Accelerator", stage.accelerators, stage.accelerator)
         self.gpus = pick_slider("GPUs of the job", stage.cluster_sizes, stage.spot_gpus)
         self.interruptions = number_slider("Interruptions, 1,000 GPU-h", stage.interruptions_per_1000, 0, 50, 0.1)
-        self.checkpoint = number_slider("Checkpoint, minutes", 5, 0, 60, 0.5, ",.1f")
-        self.restart = number_slider("Restart, minutes", 10, 0, 120, 1, ",.0f")
+        self.checkpoint = number_slider("Checkpoint, minutes", checkpoint.value, 0, 60, 0.5)
+        self.restart = number_slider("Restart, minutes", restart.value, 0, 120, 1, ",.1f")
         self.view = View()
         controls = [self.accelerator, self.gpus, self.interruptions, self.checkpoint, self.restart]
         self.box = live(controls, self.view, self._redraw, [
-            self.accelerator, self.gpus, beside(self.interruptions, often.remark), self.checkpoint, self.restart,
+            self.accelerator, self.gpus, beside(self.interruptions, often.remark),
+            beside(self.checkpoint, checkpoint.remark), beside(self.restart, restart.remark),
         ])  # fmt: skip
 
     def _redraw(self) -> None:

@@ -37,6 +37,9 @@ LABELS = {
     "spot_share": ("Spot of rented GPU-hours", "share"),
     "spot_discount": ("Spot below on-demand", "share"),
     "spot_interruptions_per_gpu_hour": ("Preemptions where jobs are preempted", "1 / GPU-hour"),
+    "checkpoint_minutes": ("Training stands still for a checkpoint", "minutes"),
+    "restart_minutes": ("From getting a GPU back to going on", "minutes"),
+    "network_gb_per_second": ("Network between nodes, one direction", "GB a second and GPU"),
     "tokens_per_second_per_gpu": ("Tokens served", "tokens a second and GPU"),
     "gpu_watts": ("Power drawn at the servers", "W per owned GPU"),
     "pue": ("Power usage effectiveness (PUE)", "factor"),
@@ -97,7 +100,8 @@ class Calibration:
             raise DcbudgetError(f"nothing is measured under the name {name!r}; there are {', '.join(LABELS)}")
         label, unit = LABELS[name]
         unit = self._in_currency(unit)
-        return self._start(calibration.measure(name, label, unit, *self._found[name], self._published(name)))
+        found = self._found.get(name, (Spread(), ""))
+        return self._start(calibration.measure(name, label, unit, *found, self._published(name)))
 
     def price(self, gpu_model: str, kind: str) -> Measure:
         """What a GPU-hour costs: of the bill, else of the price list, else a discount on demand, else as published.
@@ -258,7 +262,7 @@ class Calibration:
         kept = frame["retire_date"].isna() | (pd.to_datetime(frame["retire_date"]) > self.month)
         return frame[in_use & kept]
 
-    # What is measured: name -> (spread, source).
+    # What is measured: name -> (spread, source); what no log tells is not among it.
 
     @cached_property
     def _found(self) -> dict[str, tuple[Spread, str]]:

@@ -156,6 +156,16 @@ class Renting:
         """Measured interruptions per GPU-hour of spot capacity."""
         return self.known["spot_interruptions_per_gpu_hour"].value
 
+    @property
+    def checkpoint_minutes(self) -> float:
+        """For which a job stands still to write a checkpoint, as published."""
+        return self.known["checkpoint_minutes"].value
+
+    @property
+    def restart_minutes(self) -> float:
+        """Paid minutes of a restart, as published."""
+        return self.known["restart_minutes"].value
+
     # Spot.
 
     def spot(
@@ -163,11 +173,13 @@ class Renting:
         accelerator: str | None = None,
         gpus: int | None = None,
         interruptions_per_1000_gpu_hours: float | None = None,
-        checkpoint_minutes: float = 5.0,
-        restart_minutes: float = 10.0,
+        checkpoint_minutes: float | None = None,
+        restart_minutes: float | None = None,
         spot_price: float | None = None,
     ) -> Spot:
         """What a useful GPU-hour costs on spot capacity, with checkpoints and repeated work.
+
+        What is not given is as measured, else as published.
 
         Raises
         ------
@@ -175,8 +187,10 @@ class Renting:
         """
         accelerator = self.card(accelerator or self.accelerator).name
         gpus = whole_in_range("gpus", self.spot_gpus if gpus is None else gpus, 1, MOST_GPUS)
-        checkpoint = 60 * in_range("checkpoint_minutes", checkpoint_minutes, 0, 24 * 60)
-        restart = 60 * in_range("restart_minutes", restart_minutes, 0, 24 * 60)
+        written = self.checkpoint_minutes if checkpoint_minutes is None else checkpoint_minutes
+        resumed = self.restart_minutes if restart_minutes is None else restart_minutes
+        checkpoint = 60 * in_range("checkpoint_minutes", written, 0, 24 * 60)
+        restart = 60 * in_range("restart_minutes", resumed, 0, 24 * 60)
         on_demand = self.known.money(accelerator, "on-demand")
         spot_price = self.known.money(accelerator, "spot") if spot_price is None else spot_price
         often = self.interruptions

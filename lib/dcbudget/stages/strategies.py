@@ -65,7 +65,7 @@ class Strategies(Renting):
     gpus : the largest cluster that is compared.
     gpus_per_node : GPUs of a node.
     batch : sequences a step, 0 for what is usual at that size.
-    network_gb_per_second : between nodes, per GPU in one direction.
+    network_gb_per_second : between nodes, per GPU in one direction; None for the published one.
     price_kind : on-demand, committed, spot or owned.
     server_price : of a server-hour of parameter servers, the measured strategies and the article [money].
 
@@ -83,7 +83,7 @@ class Strategies(Renting):
         gpus: int = 256,
         gpus_per_node: int = 8,
         batch: int = 0,
-        network_gb_per_second: float = 50.0,
+        network_gb_per_second: float | None = None,
         price_kind: str = "on-demand",
         server_price: float = 1.0,
     ):
@@ -92,7 +92,8 @@ class Strategies(Renting):
         self.tokens = in_range("tokens", tokens, 1e6, 1e15)
         self.gpus_per_node = whole_in_range("gpus_per_node", gpus_per_node, 1, 1024)
         self.batch = whole_in_range("batch", batch, 0, 1_000_000)
-        self.network_gb_per_second = in_range("network_gb_per_second", network_gb_per_second, 0.1, 10_000)
+        network = self.known["network_gb_per_second"].value if network_gb_per_second is None else network_gb_per_second
+        self.network_gb_per_second = in_range("network_gb_per_second", network, 0.1, 10_000)
         self.price_kind = price_kind
         self.server_price = in_range("server_price", server_price, 0, 1e6)
 
@@ -170,8 +171,10 @@ class Strategies(Renting):
             model, sizes, cluster, **run, kernel_efficiency=efficiency,
             mtbf_gpu_hours=self.known["mtbf_gpu_hours"].value,
         )  # fmt: skip
-        points = strategies.priced(rows, price, self.interruptions if kind == "spot" else 0.0,
-                                    price_per_server_hour=self.server_price)  # fmt: skip
+        points = strategies.priced(
+            rows, price, self.interruptions if kind == "spot" else 0.0, 60 * self.checkpoint_minutes,
+            60 * self.restart_minutes, self.server_price,
+        )  # fmt: skip
         misfits = rows[~rows["strategy"].isin(points["strategy"])].groupby("strategy", sort=False).tail(1)
         measured = self.measured_scaling[self.measured_scaling["job"] == MEASURED_JOB]
         parallel = points[points["strategy"] == "data parallel"]
