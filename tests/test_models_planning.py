@@ -89,6 +89,15 @@ def test_owned_first_then_commitments_then_spot_and_on_demand():
         assert row["demand"] + row["idle"] == pytest.approx(owned + committed + spot + on_demand)
 
 
+@pytest.mark.parametrize("owned, left", [(5000.0, 0), (1700.0, 300), (800.0, 1000)])
+def test_commitments_could_cover_what_is_neither_owned_nor_on_spot(owned, left):
+    """2,000 h are needed and 400 committed: of 300 rented none is on spot, of 1,200 a quarter of 800."""
+    at = [driver | {"gpu_hours_per_month": driver["gpu_hours_per_month"] / MEAN} for driver in DRIVERS[:2]]
+    planned = model(at, supply={"owned": owned})
+    found = planning.rented_gpu_hours(planned, BASE, planning.certain(planned))
+    assert found.shape == (1, 3, 1) and found[0, 0, 0] == pytest.approx(left)
+
+
 @pytest.mark.parametrize(
     "change, factor", [({"mfu": 0.8}, 0.5), ({"failure_share": 0.55}, 2.0), ({"demand_growth": 0.2}, 1.0)]
 )

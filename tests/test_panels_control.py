@@ -10,6 +10,7 @@ import pytest
 
 from dcbudget.ingest.load import load
 from dcbudget.panels.control import ControlPanel, panel
+from dcbudget.stages.commitments import GREW, PLANNED, Commitments
 from dcbudget.stages.control import Control
 from dcbudget.stages.strategies import Strategies
 from tiny import charge, egress, make, write
@@ -47,8 +48,13 @@ def stage(control):
 
 
 @pytest.fixture(scope="module")
-def shared(control, stage):
-    return ControlPanel(control, stage)
+def buying(control):
+    return Commitments(control)
+
+
+@pytest.fixture(scope="module")
+def shared(buying, stage):
+    return ControlPanel(buying, stage)
 
 
 @pytest.fixture
@@ -107,12 +113,12 @@ def compared(stage, *given, **changed) -> tuple[str, str, dict]:
 # Where it starts.
 
 
-def test_every_tab_starts_as_its_stage_does(tabs, control, stage):
+def test_every_tab_starts_as_its_stage_does(tabs, buying, stage):
     assert results(tabs.strategies) == compared(stage)
-    purchase = control.buy(commitment_discount=control.commitment_discount.value)
-    assert results(tabs.commitments) == (control.buy_headline(purchase)._repr_html_(),
-                                         control.buy_table(purchase)._repr_html_(),
-                                         control.buy_chart(purchase).to_dict())  # fmt: skip
+    purchase = buying.buy(commitment_discount=buying.commitment_discount.value)
+    assert results(tabs.commitments) == (buying.buy_headline(purchase)._repr_html_(),
+                                         buying.buy_table(purchase)._repr_html_(),
+                                         buying.buy_chart(purchase).to_dict())  # fmt: skip
     spot = stage.spot()
     assert results(tabs.spot) == (stage.spot_headline(spot)._repr_html_(), "", stage.spot_chart(spot).to_dict())
     owned = stage.own_or_rent(stage.owned())
@@ -125,7 +131,7 @@ def test_parameters_between_the_usual_values_are_where_the_sliders_start(control
     given = {"model_parameters": 2.6e9, "tokens": 3.3e9, "accelerator": "A100", "gpus": 48, "gpus_per_node": 6,
              "batch": 100, "network_gb_per_second": 612.5, "price_kind": "on-demand"}  # fmt: skip
     stage = Strategies(control, **given)
-    tab = ControlPanel(control, stage).strategies
+    tab = ControlPanel(Commitments(control), stage).strategies
     shown = [tab.parameters, tab.tokens, tab.accelerator, tab.gpus, tab.gpus_per_node, tab.batch, tab.network]
     assert [each.value for each in shown] == list(given.values())[:-1]
     assert results(tab) == compared(stage)
@@ -133,7 +139,7 @@ def test_parameters_between_the_usual_values_are_where_the_sliders_start(control
 
 def test_sample_starts_from_what_was_measured(sample_db):
     control = Control("2026-06", str(sample_db))
-    shown, known = ControlPanel(control, Strategies(control)), control.known
+    shown, known = ControlPanel(Commitments(control), Strategies(control)), control.known
     starts = {"mfu": shown.strategies.mfu, "demand_growth_per_year": shown.commitments.growth,
               "allocation_rate": shown.ownership.utilisation, "server_life_years": shown.ownership.life,
               "gpu_watts": shown.ownership.watts, "pue": shown.ownership.pue,
@@ -153,16 +159,17 @@ def test_sample_starts_from_what_was_measured(sample_db):
 def test_every_measured_slider_says_where_it_starts(tabs, control):
     told = [unescape(row.children[1].value) for tab in tabs_of(tabs) for row in tab.box.children
             if type(row) is widgets.HBox]  # fmt: skip
-    names = ("network_gb_per_second", "mfu", "demand_growth_per_year", "commitment_discount",
-             "spot_interruptions_per_gpu_hour", "checkpoint_minutes", "restart_minutes", "allocation_rate", "server_life_years", "gpu_watts", "pue", "power_price_per_kwh")  # fmt: skip
+    names = ("network_gb_per_second", "mfu", None, "demand_growth_per_year", "commitment_discount",
+             "spot_interruptions_per_gpu_hour", "checkpoint_minutes", "restart_minutes", "allocation_rate",
+             "server_life_years", "gpu_watts", "pue", "power_price_per_kwh")  # fmt: skip
     assert len(told) == len(names)
-    assert "published: 50 (400 Gb/s for each H100" in told[0] and "published: 0.67 (BLOOM" in told[5]
+    assert "published: 50 (400 Gb/s for each H100" in told[0] and "published: 0.67 (BLOOM" in told[6]
     for name, remark in zip(names, told, strict=True):
-        assert control.known[name].remark in remark, name
+        assert ("grew: the days of the past" if name is None else control.known[name].remark) in remark, name
 
 
-def test_panel_is_four_named_tabs(control, stage):
-    (box,) = panel(control, stage).children
+def test_panel_is_four_named_tabs(buying, stage):
+    (box,) = panel(buying, stage).children
     assert box.titles == ("Strategies", "Commitments", "Spot", "Own or rent") and len(box.children) == 4
 
 
@@ -252,6 +259,7 @@ def test_gpus_of_a_node_make_the_nodes(tabs):
     ("months", 1, 8 * 30 * 24 * 4 * 0.37),
 ])  # fmt: skip
 def test_steady_demand_saves_the_discount_of_every_hour(tabs, name, value, saving):
+    tabs.commitments.demand.value = GREW
     getattr(tabs.commitments, name).value = value
     shown = cards(tabs.commitments)
     assert number(shown["Expected saving"]) == pytest.approx(saving, abs=0.6)
@@ -263,6 +271,8 @@ def test_growth_is_committed_to_as_far_as_it_pays(tabs):
     demand = 8 * 2 ** (np.arange(1, 366) / 365.25)
     costs = {n: 24 * (0.63 * 4 * n * 365 + 4 * np.maximum(demand - n, 0).sum()) for n in range(17)}
     best = min(costs, key=costs.get)
+    assert tabs.commitments.demand.value == PLANNED
+    tabs.commitments.demand.value = GREW
     tabs.commitments.growth.value = 1.0
     shown = cards(tabs.commitments)
     assert best > 8 and shown["GPUs to commit to"] == f"{best}"
@@ -271,7 +281,7 @@ def test_growth_is_committed_to_as_far_as_it_pays(tabs):
 
 def test_the_other_gpu_has_its_own_demand_and_price(tabs):
     assert tabs.commitments.gpu_model.options == ("H100", "A100")
-    tabs.commitments.gpu_model.value = "A100"
+    tabs.commitments.demand.value, tabs.commitments.gpu_model.value = GREW, "A100"
     shown = cards(tabs.commitments)
     assert (shown["GPUs to commit to"], shown["Demand now"]) == ("4", "4.0 GPUs")
     assert number(shown["Expected saving"]) == pytest.approx(4 * 365 * 24 * 2.5 * 0.37, abs=0.6)
@@ -379,7 +389,7 @@ def test_error_is_a_sentence_and_the_next_good_value_recovers(tabs, tab, bad, se
 
 
 def test_unknown_accelerator_of_the_notebook_is_a_sentence_until_another_is_chosen(control):
-    shown = ControlPanel(control, Strategies(control, accelerator=UNKNOWN))
+    shown = ControlPanel(Commitments(control), Strategies(control, accelerator=UNKNOWN))
     fails(shown.strategies, "accelerator must be one of .*H100.*, not '<b>X1</b>'")
     fails(shown.spot, "accelerator must be one of .*H100.*, not '<b>X1</b>'")
     fails(shown.ownership, "accelerator must be one of .*H100.*, not '<b>X1</b>'")
@@ -401,7 +411,7 @@ def test_chart_is_replaced_in_place(tabs):
 def test_where_nothing_is_known_the_published_values_stand_in(tmp_path):
     """No GPUs rented, no jobs, no fleet."""
     control = Control("", str(make(tmp_path, charges=[egress("2026-05", "1")])))
-    shown = ControlPanel(control, Strategies(control))
+    shown = ControlPanel(Commitments(control), Strategies(control))
     fails(shown.commitments, "gpu_model must be one that is rented, of none")
     shown.commitments.growth.value = 0.5
     fails(shown.commitments, "gpu_model must be one that is rented, of none")
@@ -413,7 +423,7 @@ def test_where_nothing_is_known_the_published_values_stand_in(tmp_path):
 def test_where_not_even_a_price_is_published_every_tab_says_so(tmp_path):
     """Published prices are in dollars, and no rate turns them into euros."""
     control = Control("", str(make(tmp_path, charges=[egress("2026-05", "1", BillingCurrency="EUR")])))
-    shown = ControlPanel(control, Strategies(control))
+    shown = ControlPanel(Commitments(control), Strategies(control))
     fails(shown.strategies, "no price of H100, on-demand, is known")
     fails(shown.spot, "no price of H100, on-demand, is known")
     fails(shown.ownership, "USD.*EUR|EUR.*USD")

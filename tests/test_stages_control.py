@@ -1,17 +1,16 @@
 """What 3_control tells: small databases by hand, the sample against its own bill, and errors as sentences."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from dcbudget import warehouse
 from dcbudget.errors import DcbudgetError, MixedCurrencies, OutOfRange
-from dcbudget.ingest.load import load
 from dcbudget.models import cost
+from dcbudget.stages.commitments import Commitments
 from dcbudget.stages.control import Control
 from dcbudget.stages.strategies import Strategies
 from dcbudget.tables import Headline, Table
-from tiny import charge, egress, job, make, make_world, shown, write
+from tiny import charge, egress, job, make, make_world, shown
 
 
 @pytest.fixture(autouse=True)
@@ -93,50 +92,12 @@ def test_small_groups_of_a_project_stand_together(tmp_path):
 
 def test_month_without_gpus(tmp_path):
     control = Control("", str(make(tmp_path, charges=[egress("2026-05", "1")])))
-    assert control.showback().frame.empty and control.groups().frame.empty and control.buys().frame.empty
-    assert "No GPUs are rented" in control.buys().title
+    commitments = Commitments(control)
+    assert control.showback().frame.empty and control.groups().frame.empty and commitments.buys().frame.empty
+    assert "No GPUs are rented" in commitments.buys().title
     assert isinstance(control.headline(), Headline) and isinstance(control.ways_of_paying(), Table)
     with pytest.raises(OutOfRange, match="gpu_model must be one that is rented, of none"):
-        control.buy()
-
-
-PRICES = [
-    {"provider": "Cloud", "region": "x", "sku": "h100-8x", "gpu_model": "H100", "gpus": "8", "pricing_category": kind,
-     "unit": "Hours", "unit_price": price, "currency": "USD", "effective_from": "2026-01-01"}
-    for kind, price in (("Standard", "32"), ("Committed", "16"), ("Dynamic", "12"))
-]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def steady(tmp_path_factory):
-    """8 H100 on demand day and night for three months, at 4 an hour."""
-    folder = tmp_path_factory.mktemp("steady")
-    bill = [charge(f"node {month}", str(hours * 8 * 4), gpus=("H100", 8, hours), start=f"2026-0{month}-01",
-                   end=f"2026-0{month + 1}-01", PricingCategory="Standard")
-            for month, hours in ((3, 744), (4, 720), (5, 744))]  # fmt: skip
-    db = make(folder, charges=bill)
-    load([write(folder / "prices.csv", PRICES)], db)
-    return Control("2026-05", str(db))
-
-
-def test_steady_demand_is_committed_to_whole(steady):
-    """8 GPUs without a doubt: 8 commitments at half the price save half of 8 GPUs x 365 days x 24 h x 4."""
-    found = steady.buy(growth=0.0)
-    assert (found.gpu_model, found.found.quantity, found.committed_now) == ("H100", 8, 0)
-    assert found.found.expected_saving == pytest.approx(8 * 365 * 24 * 2)
-    assert found.found.utilisation == pytest.approx(1)
-    assert "8 committed H100 are cheapest" in steady.buy_chart(found).to_dict()["title"]["text"]
-
-
-def test_no_discount_is_no_commitment_and_growth_is_more(steady):
-    assert steady.buy(growth=0.0, commitment_discount=0.0).found.quantity == 0
-    assert steady.buy(growth=1.0).found.quantity > steady.buy(growth=0.0).found.quantity
-
-
-def test_same_seed_same_answer(steady):
-    one = steady.buy(growth=0.3).found.curve
-    steady.buy(growth=0.1)
-    pd.testing.assert_frame_equal(one, steady.buy(growth=0.3).found.curve)
+        commitments.buy()
 
 
 # On the sample.
@@ -160,15 +121,8 @@ def test_sample_savings_are_the_bill_of_the_month(june, sample_db):
     assert june.ways_of_paying().frame["effective_cost"].sum() == pytest.approx(bill, abs=0.01)
 
 
-def test_sample_commitments_cover_less_than_is_cheapest(june):
-    """The H100 are bought on demand around the clock beyond their commitments, as the sample has planted."""
-    frame = june.buys().frame.set_index("gpu_model")
-    assert frame.loc["H100", "best"] > frame.loc["H100", "now"] > 0
-    assert frame.loc["A100", "used"] < 0.5 and "A100" in june.buys().title
-
-
 def test_every_table_names_its_basis_and_every_chart_draws(june, ways):
-    tables = [june.showback(), june.groups(), june.losses_table(), june.ways_of_paying(), june.buys(),
+    tables = [june.showback(), june.groups(), june.losses_table(), june.ways_of_paying(), Commitments(june).buys(),
               ways.spot_table(), ways.ownership_table(), ways.comparison_table(ways.compare())]  # fmt: skip
     for table in tables:
         assert "USD" in table.title and len(table.frame) and "<table" in table._repr_html_()
@@ -226,6 +180,9 @@ def test_bad_parameters_are_sentences(june):
     for name, value in (("gpus", 0), ("server_price", -1.0), ("tokens", 0.0), ("model_parameters", float("inf"))):
         with pytest.raises(OutOfRange, match=name):
             Strategies(june, **{name: value})
+    with pytest.raises(OutOfRange, match="training_run has no 'gpu'; it has model_parameters, tokens, accelerator"):
+        Strategies.told(june, {"gpu": 8})
+    assert Strategies.told(june, {"gpus": 8}).gpus == 8 and Strategies.told(june, {}).gpus == 256
     with pytest.raises(OutOfRange, match="idle_weights must be names with their values"):
         Control(idle_weights=[1], database=june.database)
 
@@ -310,7 +267,7 @@ def test_two_currencies_need_a_rate(tmp_path):
 
 
 def test_parameters_of_control_are_checked(world):
-    for name, value in (("share_idle", "half"), ("least_group", 0), ("draws", 3)):
+    for name, value in (("share_idle", "half"), ("least_group", 0)):
         with pytest.raises(OutOfRange):
             Control("2026-05", world, **{name: value}).showback()
     with pytest.raises(DcbudgetError, match="no charges in 2020-01"):

@@ -18,6 +18,7 @@ from dcbudget.panels import alerts, assess, control, controls, monitor, optimize
 from dcbudget.stages.alerts import Alerts
 from dcbudget.stages.assess import Assessment
 from dcbudget.stages.checkpointing import Checkpointing
+from dcbudget.stages.commitments import Commitments
 from dcbudget.stages.control import Control
 from dcbudget.stages.monitor import Monitor
 from dcbudget.stages.optimize import Optimize
@@ -47,7 +48,7 @@ def least() -> widgets.Widget:
 
 def strategies_panel() -> widgets.Widget:
     stage = Control()
-    return control.panel(stage, Strategies(stage))
+    return control.panel(Commitments(stage), Strategies(stage))
 
 
 def monitor_panel() -> widgets.Widget:

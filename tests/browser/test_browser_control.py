@@ -8,7 +8,7 @@ from dcbudget.stages.strategies import Strategies
 
 pytestmark = pytest.mark.browser
 
-PARAMETERS = {"month": "2026-06", "model_parameters": 2.6e9, "tokens": 30e9, "gpus": 64}
+PARAMETERS = {"month": "2026-06", "training_run": {"model_parameters": 2.6e9, "tokens": 30e9, "gpus": 64}}
 
 
 @pytest.fixture(scope="module")

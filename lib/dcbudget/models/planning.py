@@ -530,6 +530,21 @@ def gpu_hours(model: Model, settings: Settings) -> pd.DataFrame:
     return frame
 
 
+def rented_gpu_hours(model: Model, settings: Settings, factors: Factors) -> np.ndarray:
+    """GPU-hours beyond the owned fleet in every draw, less those on spot: what commitments could cover.
+
+    Returns
+    -------
+    array (M, T, n), in the order of the supply's GPU models.
+    """
+    supply = model.supply
+    _, needed, *_ = _drawn(model, settings, factors)
+    rented = np.maximum(needed - supply.owned_gpu_hours[..., None], 0)
+    committed = settings.commitment_share * supply.full_commitment_gpu_hours
+    on_spot = _between(settings.spot_share, model.base.spot_share, supply.spot_share)
+    return rented - on_spot[:, None, None] * np.maximum(rented - committed[..., None], 0)
+
+
 def tornado(model: Model, settings: Settings) -> pd.DataFrame:
     """What moves the year most: every risk and every project's demand at its P10 and P90, all else as expected.
 
@@ -632,7 +647,10 @@ def _scale(model: Model, settings: Settings, factors: Factors) -> _Scale:
     )
 
 
-def _money(model: Model, settings: Settings, factors: Factors) -> _Money:
+def _drawn(model: Model, settings: Settings, factors: Factors):
+    """In every draw the GPU-hours that jobs hold, those that are needed for it (M, T, n), what settings and chance
+    multiply, and a function from another resource to its money (T, n).
+    """
     supply, rows, quantity = model.supply, model.demand.drivers, model.demand.quantity
     scale = _scale(model, settings, factors)
     quantity = quantity * _unit_price(model)[:, None]
@@ -658,9 +676,15 @@ def _money(model: Model, settings: Settings, factors: Factors) -> _Money:
         held[at] = part
     chance = factors.risks.get("allocation_rate", np.ones(1)) * settings.allocation_rate / model.base.allocation_rate
     for_each = 1 / np.minimum(supply.allocation_rate[:, None, None] * chance, 1)
+    return held, held * for_each, scale, need
+
+
+def _money(model: Model, settings: Settings, factors: Factors) -> _Money:
+    supply = model.supply
+    held, needed, scale, need = _drawn(model, settings, factors)
     committed = settings.commitment_share * supply.full_commitment_gpu_hours
     fixed = supply.owned_gpu_hours + committed
-    flexible = np.maximum(held * for_each - fixed[..., None], 0)
+    flexible = np.maximum(needed - fixed[..., None], 0)
     on_spot = _between(settings.spot_share, model.base.spot_share, supply.spot_share)
     flexible_price = on_spot * supply.spot_price + (1 - on_spot) * supply.on_demand_price
     at_commitment = committed * supply.committed_price[:, None]

@@ -4,7 +4,7 @@ import ipywidgets as widgets
 
 from dcbudget.panels.controls import View, beside, choice, live, number_slider, pick_slider, rate_slider, whole_slider
 from dcbudget.stages.calibration import PRICES
-from dcbudget.stages.control import Control
+from dcbudget.stages.commitments import DEMANDS, MOST_MONTHS, Commitments
 from dcbudget.stages.strategies import Strategies
 
 
@@ -46,22 +46,25 @@ class StrategiesTab:
 class CommitmentsTab:
     """Growth of demand and prices; shows how many GPUs to commit to."""
 
-    def __init__(self, stage: Control):
+    def __init__(self, stage: Commitments):
         self._stage = stage
         growth = stage.known["demand_growth_per_year"]
         self.gpu_model = choice("GPU", stage.rented_models, next(iter(stage.rented_models), None))
         self.growth = rate_slider("Demand growth a year", growth.value, -0.9, 3.0, 0.05)
         self.discount = rate_slider("Commitment below on demand", stage.commitment_discount.value, 0.0, 0.9)
-        self.months = whole_slider("Months to come", 12, 1, 36)
+        self.months = whole_slider("Months to come", 12, 1, MOST_MONTHS)
+        self.demand = choice("Demand to come", list(DEMANDS), stage.usual_demand)
         self.view = View()
-        controls = [self.gpu_model, self.growth, self.discount, self.months]
+        controls = [self.gpu_model, self.demand, self.growth, self.discount, self.months]
         self.box = live(controls, self.view, self._redraw, [
-            self.gpu_model, beside(self.growth, growth.remark),
+            self.gpu_model, beside(self.demand, stage.demand_remark), beside(self.growth, growth.remark),
             beside(self.discount, stage.commitment_discount.remark), self.months,
         ])  # fmt: skip
 
     def _redraw(self) -> None:
-        purchase = self._stage.buy(self.gpu_model.value, self.growth.value, self.discount.value, self.months.value)
+        purchase = self._stage.buy(
+            self.gpu_model.value, self.growth.value, self.discount.value, self.months.value, self.demand.value
+        )
         self.view.show(
             self._stage.buy_headline(purchase), self._stage.buy_chart(purchase), self._stage.buy_table(purchase)
         )
@@ -130,9 +133,9 @@ class OwnershipTab:
 class ControlPanel:
     """The four tabs; each redraws by itself."""
 
-    def __init__(self, control: Control, strategies: Strategies):
+    def __init__(self, commitments: Commitments, strategies: Strategies):
         self.strategies = StrategiesTab(strategies)
-        self.commitments = CommitmentsTab(control)
+        self.commitments = CommitmentsTab(commitments)
         self.spot = SpotTab(strategies)
         self.ownership = OwnershipTab(strategies)
         tabs = {"Strategies": self.strategies, "Commitments": self.commitments, "Spot": self.spot,
@@ -140,6 +143,6 @@ class ControlPanel:
         self.box = widgets.VBox([widgets.Tab([tab.box for tab in tabs.values()], titles=list(tabs))])
 
 
-def panel(control: Control, strategies: Strategies) -> widgets.Widget:
+def panel(commitments: Commitments, strategies: Strategies) -> widgets.Widget:
     """The panel's widget."""
-    return ControlPanel(control, strategies).box
+    return ControlPanel(commitments, strategies).box

@@ -1,20 +1,15 @@
 """3_control, first half: where does the money go, and is it paid for in the cheapest way?"""
 
-from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 import pandas as pd
 
 from dcbudget import warehouse
-from dcbudget.errors import OutOfRange
-from dcbudget.models import allocation, commitments, ledger, savings
-from dcbudget.models.calibration import Measure
+from dcbudget.models import allocation, ledger, savings
 from dcbudget.models.privacy import INSIDE
 from dcbudget.stages.calibration import Calibration
 from dcbudget.stages.period import (
     billed_to,
-    in_range,
     months_with_bills,
     named_values,
     parse_month,
@@ -22,34 +17,10 @@ from dcbudget.stages.period import (
     whole_month,
 )
 from dcbudget.stages.reading import Reading
-from dcbudget.tables import CENTS, COUNT, HOURS, MONEY, RATE, SIGNED, Headline, Table
+from dcbudget.tables import COUNT, MONEY, RATE, SIGNED, Headline, Table
 
 IDLE, UNALLOCATED = "Idle capacity", "Unallocated"
 LOST = ("held above use", "failed or restarted", "held but idle")
-# Below this commitment utilisation the commitment, and not its size, is what is wrong.
-POORLY_USED = 0.5
-
-
-@dataclass(frozen=True)
-class Purchase:
-    """How many GPUs of a model to commit to.
-
-    Attributes
-    ----------
-    found : the answer of `commitments.commitments_to_buy`, of all commitments together.
-    committed_now, demand_now : means of the month [GPUs]; used_now : share of the committed GPU-hours that was used.
-    growth : of demand in a year; on_demand_price, committed_price [money per GPU-hour]; months to come.
-    """
-
-    found: commitments.Newsvendor
-    gpu_model: str
-    committed_now: float
-    used_now: float
-    demand_now: float
-    growth: float
-    on_demand_price: float
-    committed_price: float
-    months: int
 
 
 class Control:
@@ -63,8 +34,6 @@ class Control:
     share_idle : how projects bear idle capacity when they are charged: none, proportional, even or fixed.
     idle_weights : project -> weight, for fixed.
     least_group : projects and user groups of fewer users are shown together.
-    draws : paths of demand that are drawn.
-    seed : of the draws.
 
     Raises
     ------
@@ -79,19 +48,14 @@ class Control:
         share_idle: str = "proportional",
         idle_weights: dict[str, float] | None = None,
         least_group: int = INSIDE,
-        draws: int = 400,
-        seed: int = 1,
     ):
         self.database, self.db = database, database or None
         self.months = months_with_bills(self.db)
         self.month = parse_month(month or whole_month(self.months, self.db), self.months)
         self.share_idle, self.idle_weights = share_idle, named_values("idle_weights", idle_weights)
-        self.draws = whole_in_range("draws", draws, 100, 100_000)
-        self.seed = whole_in_range("seed", seed, 0, 2**31 - 1)
         least_group = whole_in_range("least_group", least_group, 1, 1000)
         self.reading = Reading(database, currency, self.month, least_group)
         self.currency = self.reading.currency
-        self._drawn: tuple = (None, None)
         self.basis = f"effective cost, {self.currency}{self.reading.rates_remark}"
 
     @cached_property
@@ -264,175 +228,6 @@ class Control:
                  f"Rented GPUs cost {self._rate(last['effective_savings_rate'])} less than on demand")  # fmt: skip
         subtitle = f"rented GPUs by month: savings of {self.basis} against on demand; GPU-hours of commitments"
         return charts.show(charts.monthly_lines(frame, "value", "rate", title, subtitle, ".0%"))
-
-    # How many commitments to buy.
-
-    @cached_property
-    def daily(self) -> pd.DataFrame:
-        """Rented GPUs that commitments could cover, and those that commitments paid for, by day and model."""
-        frame = warehouse.mart("rented_gpus_daily", self.db)
-        frame["day"] = pd.to_datetime(frame["day"])
-        end = self.month + pd.DateOffset(months=1)
-        frame = frame[(frame["day"] < end) & (frame["day"] >= end - pd.DateOffset(years=1))]
-        coverable = frame["gpus"].where(frame["paid_as"].isin((savings.USED, savings.ON_DEMAND)), 0.0)
-        committed = frame["gpus"].where(frame["paid_as"].isin((savings.USED, savings.UNUSED)), 0.0)
-        used = frame["gpus"].where(frame["paid_as"] == savings.USED, 0.0)
-        frame = frame.assign(demand=coverable, committed=committed, used=used)
-        frame = frame.groupby(["gpu_model", "day"])[["demand", "committed", "used"]].sum()
-        days = pd.date_range(frame.index.get_level_values("day").min(), end, inclusive="left") if len(frame) else []
-        every = pd.MultiIndex.from_product([frame.index.unique("gpu_model"), days], names=["gpu_model", "day"])
-        return frame.reindex(every, fill_value=0.0).reset_index()
-
-    @cached_property
-    def rented_models(self) -> list[str]:
-        """GPU models whose rented GPUs a commitment could cover, most GPUs first."""
-        demand = self.daily.groupby("gpu_model")["demand"].sum()
-        return demand[demand > 0].sort_values(ascending=False).index.tolist()
-
-    def buy(
-        self, gpu_model: str | None = None, growth: float | None = None, commitment_discount: float | None = None,
-        months: int = 12,
-    ) -> Purchase:  # fmt: skip
-        """How many GPUs to commit to, over paths of the demand to come.
-
-        Parameters
-        ----------
-        gpu_model : None for the one that is rented most.
-        growth : of demand in a year; None for the measured one.
-        commitment_discount : below the on-demand price; None for the commitment's own price.
-        months : to come.
-
-        Raises
-        ------
-        DcbudgetError : no such rented GPU, a price that nobody tells, a value out of its range.
-        """
-        gpu_model = gpu_model or next(iter(self.rented_models), "none")
-        if gpu_model not in self.rented_models:
-            rented = ", ".join(self.rented_models) or "none"
-            raise OutOfRange(f"gpu_model must be one that is rented, of {rented}, not {gpu_model!r}")
-        months = whole_in_range("months", months, 1, 60)
-        growth = self.growth if growth is None else in_range("growth", growth, -0.95, 10)
-        on_demand = self.known.money(gpu_model, "on-demand")
-        if commitment_discount is None:
-            committed = self.known.money(gpu_model, "committed")
-        else:
-            committed = on_demand * (1 - in_range("commitment_discount", commitment_discount, 0, 0.99))
-        history = self.daily[self.daily["gpu_model"] == gpu_model]
-        paths = self._paths(gpu_model, growth, months)
-        found = commitments.commitments_to_buy(paths, on_demand, committed, hours_per_period=24)
-        last = history[history["day"] >= self.month]
-        now, used, demand = (float(last[name].mean()) for name in ("committed", "used", "demand"))
-        used_now = used / now if now else float("nan")
-        return Purchase(found, gpu_model, now, used_now, demand, growth, on_demand, committed, months)
-
-    @property
-    def growth(self) -> float:
-        """Growth of demand in a year, as it was measured."""
-        return self.known["demand_growth_per_year"].value
-
-    @property
-    def commitment_discount(self) -> Measure:
-        """How far commitments are below on-demand prices, as it was measured."""
-        return self.known["commitment_discount"]
-
-    def _paths(self, gpu_model: str, growth: float, months: int) -> np.ndarray:
-        """Paths of demand by day; those of the last growth are kept, since prices alone do not change them."""
-        asked = (gpu_model, growth, months)
-        if asked != self._drawn[0]:
-            history = self.daily.loc[self.daily["gpu_model"] == gpu_model, "demand"].to_numpy()
-            end = self.month + pd.DateOffset(months=1)
-            days = (end + pd.DateOffset(months=months) - end).days
-            paths = commitments.demand_paths(history, days, growth, self.draws, self.seed, periods_per_year=365.25)
-            self._drawn = (asked, paths)
-        return self._drawn[1]
-
-    def buy_headline(self, purchase: Purchase) -> Headline:
-        """The answer in figures."""
-        best = purchase.found
-        change = best.quantity - purchase.committed_now
-        figures = [
-            ("GPUs to commit to", f"{best.quantity:,.0f}", 
-             f"{purchase.committed_now:,.1f} now, {self._rate(purchase.used_now)} used: {change:+,.0f}"),
-            ("Demand now", f"{purchase.demand_now:,.1f} GPUs", f"mean of {self.month:%B %Y}, on demand and committed"),
-            ("Expected saving", self._money(best.expected_saving),
-             f"against on demand alone, {purchase.months} months to come"),
-            ("Commitment utilisation", self._rate(best.utilisation), "expected"),
-            ("Coverage", self._rate(best.coverage), "expected"),
-            ("Critical ratio", self._rate(best.critical_ratio), "share of days that the commitment should suffice for"),
-        ]  # fmt: skip
-        return Headline(f"Commitments to {purchase.gpu_model}", figures)
-
-    def buy_chart(self, purchase: Purchase):
-        """Expected cost by number of GPUs that are committed to; an Altair chart, for a panel to show."""
-        from dcbudget.charts import control
-
-        best = purchase.found
-        shown = best.curve[
-            best.curve["quantity"] <= 2 * max(best.quantity, purchase.committed_now, purchase.demand_now)
-        ]
-        marks = pd.DataFrame(
-            {"quantity": [best.quantity, purchase.committed_now], "what": ["cheapest", "now"]}
-        )  # fmt: skip
-        subtitle = (
-            f"money for {purchase.months} months, expected and P10 to P90 of {self.draws:,} paths of demand,"
-            f" committed {CENTS.format(purchase.committed_price)}, on demand {CENTS.format(purchase.on_demand_price)}"
-            f" {self.currency} per GPU-hour"
-        )
-        return control.commitment_curve(shown, marks, self._buy_finding(purchase), subtitle)
-
-    def buy_table(self, purchase: Purchase) -> Table:
-        """The cheapest number of committed GPUs among others."""
-        best = purchase.found
-        frame = best.curve.assign(change=best.curve["expected_cost"] - best.on_demand_cost)
-        near = (frame["quantity"] - best.quantity).abs().nsmallest(7).index.union(frame.index[:1])
-        frame = frame.loc[near].sort_values("quantity", ignore_index=True)
-        names = {"quantity": "Committed GPUs", "expected_cost": "Expected", "p10": "P10", "p90": "P90",
-                 "change": "Against on demand", "utilisation": "Commitment utilisation",
-                 "coverage": "Coverage"}  # fmt: skip
-        formats = {"quantity": COUNT, "expected_cost": MONEY, "p10": MONEY, "p90": MONEY, "change": SIGNED,
-                   "utilisation": RATE, "coverage": RATE}  # fmt: skip
-        title = f"{self._buy_finding(purchase)} (effective cost of {purchase.months} months, {self.currency})"
-        return Table(frame, names, title, formats)
-
-    def buys(self) -> Table:
-        """How many GPUs of every rented model to commit to."""
-        rows = []
-        for model in self.rented_models:
-            prices = [self.known.price(model, kind).value for kind in ("on-demand", "committed")]
-            if pd.isna(prices).any():
-                continue
-            purchase = self.buy(model)
-            best = purchase.found
-            rows.append((model, purchase.demand_now, purchase.committed_now, purchase.used_now, best.quantity,
-                         best.quantity - purchase.committed_now, *prices, best.critical_ratio, best.expected_saving,
-                         best.utilisation, best.coverage))  # fmt: skip
-        names = {"gpu_model": "GPU", "demand": "GPUs in demand", "now": "Committed now", "used": "Used of it",
-                 "best": "To commit to",
-                 "change": "Change", "on_demand": "On demand per GPU-hour", "committed": "Committed per GPU-hour",
-                 "ratio": "Critical ratio", "saving": "Expected saving in 12 months",
-                 "utilisation": "Commitment utilisation", "coverage": "Coverage"}  # fmt: skip
-        formats = {"demand": HOURS, "now": HOURS, "used": RATE, "best": COUNT, "change": SIGNED, "on_demand": CENTS,
-                   "committed": CENTS, "ratio": RATE, "saving": MONEY, "utilisation": RATE,
-                   "coverage": RATE}  # fmt: skip
-        frame = pd.DataFrame(rows, columns=list(names))
-        change = frame.loc[frame["change"].abs().idxmax()] if len(frame) else None
-        title = "No GPUs are rented that a commitment could cover"
-        if change is not None:
-            more = "more" if change["change"] > 0 else "fewer"
-            title = f"Commit to {abs(change['change']):,.0f} {more} {change['gpu_model']}"
-            poor = " and ".join(frame.loc[frame["used"] < POORLY_USED, "gpu_model"])
-            title += (
-                f"; first bring the commitments to {poor} to where the demand is, they are hardly used" if poor else ""
-            )
-        return Table(
-            frame, names, f"{title}, demand growing by {self._rate(self.growth)} a year ({self.basis})", formats
-        )
-
-    def _buy_finding(self, purchase: Purchase) -> str:
-        saved = self._money(purchase.found.expected_saving)
-        return (
-            f"{purchase.found.quantity:,.0f} committed {purchase.gpu_model} are cheapest, {saved} below on demand alone"
-        )
 
     def _mart(self, name: str) -> pd.DataFrame:
         return warehouse.mart(name, self.db, month=self.month.date())

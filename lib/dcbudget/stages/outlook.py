@@ -1,6 +1,6 @@
 """What a plan begins with: the measured demand of every project carried forward, and the supply that is known ahead."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -12,9 +12,10 @@ from dcbudget.models import planning
 from dcbudget.models.cost import spot_cost
 from dcbudget.models.planning import IDLE, RANGES, RECENT, Settings, Supply
 from dcbudget.stages.calibration import Calibration
-from dcbudget.stages.period import in_range, months_with_bills
+from dcbudget.stages.period import in_range, months_with_bills, named_values
 from dcbudget.stages.reading import Reading
 
+MEASURED, TEMPLATE = "measured", "template"
 UNKNOWN_GPU = "unknown"
 NOBODY = "Unallocated"
 # Buckets of GPU-hours that no job held.
@@ -184,6 +185,50 @@ class Outlook:
             self.db,
         )
         return self.reading.convert(frame, ["cost"])
+
+    def model(self, drivers: Sequence[Mapping], **shares: float) -> planning.Model:
+        """What a plan of these months is worked out from.
+
+        Parameters
+        ----------
+        drivers : what is added to the measured demand, as `stages.plan.Plan` takes it.
+        shares : `foreign_share` and `correlation` in place of what is known.
+
+        Raises
+        ------
+        OutOfRange : a driver that there is not, or a value outside its range.
+        """
+        changes: dict[str, dict] = {}
+        others = []
+        for driver in drivers:
+            if driver.get("driver") == MEASURED:
+                changes.setdefault(str(driver.get("project")), {}).update(driver)
+            elif driver.get("driver") == TEMPLATE:
+                others += self._from_template(driver)
+            elif driver.get("driver") in planning.DRIVERS:
+                others.append(driver)
+            else:
+                kinds = ", ".join([MEASURED, TEMPLATE, *planning.DRIVERS])
+                raise OutOfRange(f"driver must be one of {kinds}, not {driver.get('driver')!r}")
+        demand = planning.demand([*self.drivers(changes), *others], self.months, self.base, self.tflops)
+        models = sorted(set(demand.drivers["resource"]) & self.tflops.keys())
+        shares = {"foreign_share": self.foreign_share} | shares
+        return planning.Model(
+            months=self.months, years_ahead=self.years_ahead, demand=demand,
+            supply=self.supply(models), base=self.base, spreads=self.spreads,
+            tax_rates=self.tax_rates, **shares,
+        )  # fmt: skip
+
+    def _from_template(self, driver: Mapping) -> list[dict]:
+        if strange := sorted(set(driver) - {"project", "driver", "template", "scale", "start"}):
+            raise OutOfRange(f"template has no field {strange[0]!r}; it has project, template, scale, start")
+        if not driver.get("project"):
+            raise OutOfRange("project of the driver template must be given")
+        start = planning.month_of(driver.get("start"), self.months[0], f"template of {driver['project']}")
+        return planning.from_template(
+            warehouse.reference("project_templates"), str(driver.get("template")), str(driver["project"]), start,
+            driver.get("scale", 1.0),
+        )  # fmt: skip
 
     # Supply.
 
@@ -362,3 +407,15 @@ class Outlook:
             self.db,
         )
         return dict.fromkeys(self.held["gpu_model"], 1.0) | frame.dropna().set_index("gpu_model")["tflops"].to_dict()
+
+
+def listed(drivers) -> list[dict]:
+    """The parameter `drivers` of a notebook, checked to be a list of mappings.
+
+    Raises
+    ------
+    OutOfRange : it is not.
+    """
+    if isinstance(drivers, str | Mapping) or not isinstance(drivers, Sequence):
+        raise OutOfRange(f'drivers must be a list such as [{{"project": ..., "driver": ...}}], not {drivers!r}')
+    return [named_values("a driver", driver) for driver in drivers]

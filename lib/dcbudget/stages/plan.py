@@ -12,11 +12,10 @@ from dcbudget.models import planning
 from dcbudget.models.planning import IDLE, Settings
 from dcbudget.models.review import variance_by
 from dcbudget.stages.calibration import Calibration
-from dcbudget.stages.outlook import STARTS, Outlook
+from dcbudget.stages.outlook import MEASURED, STARTS, TEMPLATE, Outlook, listed
 from dcbudget.stages.period import in_range, named_values, plan_for, whole_in_range
 from dcbudget.tables import CENTS, COUNT, MONEY, RATE, SIGNED, SIGNED_RATE, Headline, Table
 
-MEASURED, TEMPLATE = "measured", "template"
 # Months after the measured one in which a plan may begin.
 FARTHEST = 24
 KINDS = {"demand": "Demand", "owned": "Owned", "committed": "Committed", "spot": "Spot", "on_demand": "On demand"}
@@ -115,9 +114,7 @@ class Plan:
         first = _first_month(first_month, possible)
         self.months = pd.date_range(first, periods=count, freq="MS")
         self.outlook = Outlook(self.known, self.months, database)
-        if isinstance(drivers, str | Mapping) or not isinstance(drivers, Sequence):
-            raise OutOfRange(f'drivers must be a list such as [{{"project": ..., "driver": ...}}], not {drivers!r}')
-        self.drivers = [named_values("a driver", driver) for driver in drivers]
+        self.drivers = listed(drivers)
         told = named_values("settings", settings)
         self._shares = {name: told.pop(name) for name in ("foreign_share", "correlation") if name in told}
         self.settings = self._with(self.outlook.base, told)
@@ -159,38 +156,7 @@ class Plan:
         return replace(settings, **changes)
 
     def _model(self, added: Sequence[Mapping]) -> planning.Model:
-        changes: dict[str, dict] = {}
-        others = []
-        for driver in [*self.drivers, *added]:
-            if driver.get("driver") == MEASURED:
-                changes.setdefault(str(driver.get("project")), {}).update(driver)
-            elif driver.get("driver") == TEMPLATE:
-                others += self._from_template(driver)
-            elif driver.get("driver") in planning.DRIVERS:
-                others.append(driver)
-            else:
-                kinds = ", ".join([MEASURED, TEMPLATE, *planning.DRIVERS])
-                raise OutOfRange(f"driver must be one of {kinds}, not {driver.get('driver')!r}")
-        drivers = [*self.outlook.drivers(changes), *others]
-        demand = planning.demand(drivers, self.months, self.outlook.base, self.outlook.tflops)
-        models = sorted(set(demand.drivers["resource"]) & self.outlook.tflops.keys())
-        shares = {"foreign_share": self.outlook.foreign_share} | self._shares
-        return planning.Model(
-            months=self.months, years_ahead=self.outlook.years_ahead, demand=demand,
-            supply=self.outlook.supply(models), base=self.outlook.base, spreads=self.outlook.spreads,
-            tax_rates=self.outlook.tax_rates, **shares,
-        )  # fmt: skip
-
-    def _from_template(self, driver: Mapping) -> list[dict]:
-        if strange := sorted(set(driver) - {"project", "driver", "template", "scale", "start"}):
-            raise OutOfRange(f"template has no field {strange[0]!r}; it has project, template, scale, start")
-        if not driver.get("project"):
-            raise OutOfRange("project of the driver template must be given")
-        start = planning.month_of(driver.get("start"), self.months[0], f"template of {driver['project']}")
-        return planning.from_template(
-            warehouse.reference("project_templates"), str(driver.get("template")), str(driver["project"]), start,
-            driver.get("scale", 1.0),
-        )  # fmt: skip
+        return self.outlook.model([*self.drivers, *added], **self._shares)
 
     # The budget that is compared with.
 

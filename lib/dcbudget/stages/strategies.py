@@ -1,16 +1,19 @@
 """3_control: what would another way of training cost?"""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from inspect import signature
 
 import numpy as np
 import pandas as pd
 
 from dcbudget import warehouse
+from dcbudget.errors import OutOfRange
 from dcbudget.models import cost, performance, strategies
 from dcbudget.models.performance.strategies import SERVER
 from dcbudget.stages.control import Control
-from dcbudget.stages.period import in_range, whole_in_range
+from dcbudget.stages.period import in_range, named_values, whole_in_range
 from dcbudget.stages.renting import MOST_GPUS, Renting
 from dcbudget.tables import CENTS, COUNT, HOURS, MONEY, RATE, SIGNED_RATE, Headline, Table
 
@@ -96,6 +99,19 @@ class Strategies(Renting):
         self.network_gb_per_second = in_range("network_gb_per_second", network, 0.1, 10_000)
         self.price_kind = price_kind
         self.server_price = in_range("server_price", server_price, 0, 1e6)
+
+    @classmethod
+    def told(cls, control: Control, training_run: Mapping) -> "Strategies":
+        """With the parameters of `Strategies` by name; what is not told is as usual.
+
+        Raises
+        ------
+        OutOfRange : there is no such parameter, or a value is out of its range.
+        """
+        told, known = named_values("training_run", training_run), list(signature(cls).parameters)[1:]
+        if strange := sorted(set(told) - set(known)):
+            raise OutOfRange(f"training_run has no {strange[0]!r}; it has {', '.join(known)}")
+        return cls(control, **told)
 
     # What is read.
 
