@@ -79,6 +79,11 @@ def test_a_measured_value_stands_beside_the_published_one():
     assert found.remark == "measured 39.0%, P10 33.0% to P90 43.0%, training runs; published 41.0%"
 
 
+def test_a_smaller_unit_moves_all_numbers_alike():
+    found = measure("x", "X", "1 / GPU-hour", Spread(0.005, 0.004, 0.006, 3), "jobs", PUBLISHED).times(1000)
+    assert found.remark == "measured 5, P10 4 to P90 6, jobs; published 410" and found.count == 3
+
+
 def test_where_nothing_was_measured_the_published_value_holds():
     found = measure("mfu", "MFU", "share", Spread(), "training runs", PUBLISHED)
     assert (found.value, found.low, found.high, found.count, found.source) == (0.41, 0.38, 0.41, 0, "a paper")

@@ -44,13 +44,17 @@ def test_every_slider_moves_the_plan_as_its_setting_does(panel, plan):
         assert panel.draft().settings == draft.settings, name
         assert panel.view.headline.value == plan.headline(draft)._repr_html_(), name
         slider.value = before
-    panel.pue.value = 2.0
-    assert panel.draft().settings.pue == 2.0
+    for name, slider in panel.numbers.items():
+        before, slider.value = slider.value, 1.0 if name == "pue" else 0.5
+        draft = plan.draft(**{name: slider.value})
+        assert panel.draft().settings == draft.settings != plan.settings, name
+        assert panel.view.headline.value == plan.headline(draft)._repr_html_(), name
+        slider.value = before
 
 
 def test_every_slider_says_where_it_starts(panel, plan):
-    shown = "".join(row.children[1].value for row in panel.box.children[: len(panel.rates) + 1])
-    for name in [*panel.rates, "pue"]:
+    shown = "".join(row.children[1].value for row in panel.box.children[: len(panel.rates) + len(panel.numbers)])
+    for name in [*panel.rates, *panel.numbers]:
         assert plan.remarks[name] in unescape(shown)
 
 

@@ -68,6 +68,11 @@ class Measure:
             f" {self.source}{published}"
         )
 
+    def times(self, factor: float) -> "Measure":
+        """The same in a unit that is so much smaller, such as per 1,000 GPU-hours."""
+        numbers = ("value", "low", "high", "published")
+        return replace(self, **{name: factor * getattr(self, name) for name in numbers})
+
     @property
     def is_published(self) -> bool:
         """Whether somebody published it; else a plain default stands in, and its source says so."""

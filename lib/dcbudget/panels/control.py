@@ -50,8 +50,8 @@ class CommitmentsTab:
         self._stage = stage
         growth = stage.known["demand_growth_per_year"]
         self.gpu_model = choice("GPU", stage.rented_models, next(iter(stage.rented_models), None))
-        self.growth = rate_slider("Demand growth a year", growth.value, -0.9, 3.0, 0.05)
-        self.discount = rate_slider("Commitment below on demand", stage.commitment_discount.value, 0.0, 0.9)
+        self.growth = rate_slider("Growth a year", growth.value, -0.9, 3.0, 0.05)
+        self.discount = rate_slider("Discount", stage.commitment_discount.value, 0.0, 0.9)
         self.months = whole_slider("Months to come", 12, 1, MOST_MONTHS)
         self.demand = choice("Demand to come", list(DEMANDS), stage.usual_demand)
         self.view = View()
@@ -81,13 +81,13 @@ class SpotTab:
         )
         self.accelerator = choice("Accelerator", stage.accelerators, stage.accelerator)
         self.gpus = pick_slider("GPUs of the job", stage.cluster_sizes, stage.spot_gpus)
-        self.interruptions = number_slider("Interruptions, 1,000 GPU-h", stage.interruptions_per_1000, 0, 50, 0.1)
+        self.interruptions = number_slider("Interruptions / 1,000 h", stage.interruptions_per_1000, 0, 50, 0.1)
         self.checkpoint = number_slider("Checkpoint, minutes", checkpoint.value, 0, 60, 0.5)
         self.restart = number_slider("Restart, minutes", restart.value, 0, 120, 1, ",.1f")
         self.view = View()
         controls = [self.accelerator, self.gpus, self.interruptions, self.checkpoint, self.restart]
         self.box = live(controls, self.view, self._redraw, [
-            self.accelerator, self.gpus, beside(self.interruptions, often.remark),
+            self.accelerator, self.gpus, beside(self.interruptions, often.times(1000).remark),
             beside(self.checkpoint, checkpoint.remark), beside(self.restart, restart.remark),
         ])  # fmt: skip
 

@@ -93,7 +93,8 @@ def pick_slider(label: str, options: list, value) -> widgets.SelectionSlider:
 def beside(control: widgets.Widget, remark: str) -> widgets.HBox:
     """A control with a sentence at its right, such as where its first value comes from."""
     control.layout.flex = "0 0 auto"  # a long sentence wraps and leaves the control its width
-    return widgets.HBox([control, widgets.HTML(f'<span style="color:#5b6670;font-size:12px">{escape(remark)}</span>')])
+    style = "color:#5b6670;font-size:12px;line-height:16px;padding:6px 0"
+    return widgets.HBox([control, widgets.HTML(f'<div style="{style}">{escape(remark)}</div>')])
 
 
 def choice(label: str, options: list[str], value: str | None) -> widgets.Dropdown:

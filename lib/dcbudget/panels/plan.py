@@ -34,7 +34,12 @@ class PlanPanel:
         settings = plan.settings
         self.rates = {name: rate_slider(label, getattr(settings, name), low, high)
                       for name, (label, low, high) in RATES.items()}  # fmt: skip
-        self.pue = number_slider("PUE", settings.pue, 1.0, 3.0, 0.01)
+        self.numbers = {
+            "pue": number_slider("PUE", settings.pue, 1.0, 3.0, 0.01),
+            "power_price_per_kwh": number_slider(
+                "Power, money per kWh", settings.power_price_per_kwh, 0.0, 1.0, 0.005, ",.3f"
+            ),
+        }
         self.project = choice("Project", [AS_MEASURED, *plan.projects], AS_MEASURED)
         self.growth = rate_slider("Its growth a year", 0.0, -0.9, 3.0)
         self.parameters = number_slider("Run: billion parameters", 0.0, 0.0, 2000.0, 1.0, ",.0f")
@@ -48,8 +53,8 @@ class PlanPanel:
         self._moves_itself = False
         self.project.observe(self._of_project, names="value")
         self.box = live(
-            [*self.rates.values(), self.pue, self.project, self.growth, self.parameters, self.tokens, self.gpu_model,
-             self.start, self.template, self.show], self.view, self._redraw, self._shown(),
+            [*self.rates.values(), *self.numbers.values(), self.project, self.growth, self.parameters, self.tokens,
+             self.gpu_model, self.start, self.template, self.show], self.view, self._redraw, self._shown(),
         )  # fmt: skip
 
     def draft(self):
@@ -59,8 +64,8 @@ class PlanPanel:
             self.growth.value, self.parameters.value, self.tokens.value, self.gpu_model.value, self.start.value,
             self.template.value if self.template.value != NONE else "",
         )  # fmt: skip
-        settings = {name: slider.value for name, slider in self.rates.items()}
-        return self._plan.draft(added, pue=self.pue.value, **settings)
+        settings = {name: slider.value for name, slider in (self.rates | self.numbers).items()}
+        return self._plan.draft(added, **settings)
 
     def _redraw(self) -> None:
         if self._moves_itself:
@@ -78,11 +83,11 @@ class PlanPanel:
 
     def _shown(self) -> list[widgets.Widget]:
         remarks = self._plan.remarks
-        sliders = [beside(slider, remarks[name]) for name, slider in self.rates.items()]
+        sliders = [beside(slider, remarks[name]) for name, slider in (self.rates | self.numbers).items()]
         own = widgets.VBox([self.project, self.growth, self.parameters, self.tokens, self.gpu_model, self.start,
                             self.template])  # fmt: skip
         return [
-            *sliders, beside(self.pue, remarks["pue"]),
+            *sliders,
             widgets.Accordion([own], titles=["A project's own growth, a further run, a new project"]),
             self.show,
         ]  # fmt: skip

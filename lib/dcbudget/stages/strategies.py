@@ -312,8 +312,12 @@ class Strategies(Renting):
         quickest, balanced, cheapest = compared.choices
         if quickest.equals(cheapest):
             return f"Both cheapest and quickest: {self._named(cheapest)}"
-        finding = self._at(balanced, cheapest)
-        return f"{finding}; {self._at(quickest, cheapest)}" if quickest["gpus"] != balanced["gpus"] else finding
+        dearer, dearest = (f"{point['cost'] / cheapest['cost'] - 1:.0%} more" for point in (balanced, quickest))
+        finding = f"{self._named(balanced)} takes {self._time(balanced['hours'])} and costs {dearer} than the cheapest"
+        if quickest["gpus"] != balanced["gpus"]:
+            named = self._named(quickest).removeprefix(self._named(balanced).partition(" on ")[0]).strip()
+            finding += f"; {named} {self._time(quickest['hours'])} and {dearest}"
+        return finding[0].upper() + finding[1:]
 
     def _measured_finding(self) -> str:
         reached = self.modes.dropna(subset="seconds")
@@ -325,10 +329,6 @@ class Strategies(Renting):
         if quickest["mode"] == cheapest["mode"]:
             return f"Measured: {quickest['mode']} is both quickest and cheapest"
         return f"Measured: {quickest['mode']} is quickest, {cheapest['mode']} cheapest"
-
-    def _at(self, point: pd.Series, cheapest: pd.Series) -> str:
-        more = f"{point['cost'] / cheapest['cost'] - 1:.0%}"
-        return f"{self._named(point)} takes {self._time(point['hours'])} and costs {more} more than the cheapest"
 
     @staticmethod
     def _named(row: pd.Series) -> str:
