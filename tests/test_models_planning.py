@@ -10,7 +10,7 @@ from hypothesis import settings as sampling
 from hypothesis import strategies as st
 
 from dcbudget.errors import OutOfRange
-from dcbudget.models import planning
+from dcbudget.models import calibration, planning
 from dcbudget.models.allocation import whole_cents
 from dcbudget.models.planning import IDLE, Model, Settings, Supply, demand, draws, lines, simulate, tornado, trend
 
@@ -107,6 +107,16 @@ def test_work_takes_the_hours_that_mfu_and_failures_leave(change, factor):
     assert planning.gpu_hours(model(), replace(BASE, **change))["demand"].tolist() == pytest.approx(factor * plain)
 
 
+@pytest.mark.parametrize("name, end, factor", [("failure_share", 5.5, 2.0), ("mfu", 0.5, 2.0), ("mfu", 2.0, 0.5)])
+def test_chance_of_failures_and_of_mfu_moves_the_hours_too(name, end, factor):
+    """Failures of 55 % in place of 10 leave half as much of every hour; so does half the MFU."""
+    planned, plain = model(), planning.certain(model())
+    moved = replace(plain, risks={name: np.array([end])})
+    supply = planned.supply.owned_gpu_hours[..., None]
+    rented = [planning.rented_gpu_hours(planned, replace(BASE, spot_share=0.0), at) + supply for at in (plain, moved)]
+    assert rented[1] == pytest.approx(factor * rented[0])
+
+
 def test_growth_and_prices_of_a_year():
     """After a year 1.5 in place of 1.2 is a quarter more; prices that rise touch neither contracts nor owned."""
     plain = replace(model(), years_ahead=np.ones(3))
@@ -199,7 +209,7 @@ def test_sum_of_lognormals_has_their_moments():
     """Services alone: mean of a factor exp(s^2 / 2), covariance of two projects exp(rho s1 s2) - 1 over it."""
     s1, s2, rho = 0.3, 0.5, 0.4
     told = [{"project": name, "driver": "services", "cost_per_month": 100,
-             "low": np.exp(-planning.Z90 * s), "high": np.exp(planning.Z90 * s)}
+             "low": np.exp(-calibration.Z90 * s), "high": np.exp(calibration.Z90 * s)}
             for name, s in (("a", s1), ("b", s2))]  # fmt: skip
     chance = model(told, correlation=rho, supply={"owned": 0.0, "full_commitment_gpu_hours": np.zeros((1, 3)),
                                                   "owned_hardware": np.zeros((2, 3)), "owned_kwh": np.zeros((2, 3)),

@@ -8,7 +8,7 @@ import pandas as pd
 
 from dcbudget import warehouse
 from dcbudget.errors import DcbudgetError, OutOfRange
-from dcbudget.models import planning
+from dcbudget.models import calibration, planning
 from dcbudget.models.cost import spot_cost
 from dcbudget.models.planning import IDLE, RANGES, RECENT, Settings, Supply
 from dcbudget.stages.calibration import Calibration
@@ -362,7 +362,7 @@ class Outlook:
             return 1.0, 1.0
         logs, at = np.log(hours.to_numpy()), np.arange(len(hours))
         residuals = logs - np.polyval(np.polyfit(at, logs, 1), at)
-        width = planning.Z90 * np.sqrt(residuals @ residuals / (len(logs) - 2))
+        width = calibration.Z90 * np.sqrt(residuals @ residuals / (len(logs) - 2))
         return float(np.exp(-width)), float(np.exp(width))
 
     @property

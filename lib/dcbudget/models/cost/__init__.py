@@ -1,0 +1,83 @@
+"""What computing costs on every basis: rented, committed, spot and owned; with energy, carbon, storage and network."""
+
+from dcbudget.models.cost.article import (
+    ArticleCost,
+    article_cost,
+    strategy_saving,
+)
+from dcbudget.models.cost.hardware import (
+    DEPRECIATION_OOMS_PER_YEAR,
+    INTERCONNECT_SHARE,
+    POWER_FRACTION,
+    SERVER_POWER,
+    SERVER_PRICE,
+    SERVER_PRICE_OF_OTHERS,
+    TrainingCost,
+    carbon_kg,
+    energy_kwh,
+    interconnect_cost,
+    market_depreciation_per_hour,
+    market_value,
+    price_in_server,
+    straight_line_depreciation_per_hour,
+    training_cost,
+)
+from dcbudget.models.cost.owned import (
+    BreakEven,
+    Owned,
+    break_even,
+    break_even_utilisation,
+    owned_cost_per_gpu_hour,
+    owned_parts_per_gpu_hour,
+)
+from dcbudget.models.cost.rental import (
+    Committed,
+    committed_cost,
+    rented_cost,
+    savings_plan_cost,
+    spot_break_even_interruptions,
+    spot_cost,
+    spot_overhead,
+)
+from dcbudget.models.cost.tiers import (
+    network_cost,
+    storage_cost,
+    tiered_cost,
+)
+
+__all__ = [
+    "DEPRECIATION_OOMS_PER_YEAR",
+    "INTERCONNECT_SHARE",
+    "POWER_FRACTION",
+    "SERVER_POWER",
+    "SERVER_PRICE",
+    "SERVER_PRICE_OF_OTHERS",
+    "ArticleCost",
+    "BreakEven",
+    "Committed",
+    "Owned",
+    "TrainingCost",
+    "article_cost",
+    "break_even",
+    "break_even_utilisation",
+    "carbon_kg",
+    "committed_cost",
+    "energy_kwh",
+    "interconnect_cost",
+    "market_depreciation_per_hour",
+    "market_value",
+    "network_cost",
+    "owned_cost_per_gpu_hour",
+    "owned_parts_per_gpu_hour",
+    "price_in_server",
+    "rented_cost",
+    "savings_plan_cost",
+    "spot_break_even_interruptions",
+    "spot_cost",
+    "spot_overhead",
+    "storage_cost",
+    "straight_line_depreciation_per_hour",
+    "strategy_saving",
+    "tiered_cost",
+    "training_cost",
+]
