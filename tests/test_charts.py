@@ -8,6 +8,7 @@ import re
 import altair as alt
 import pandas as pd
 import pytest
+from altair.utils import schemapi
 
 from dcbudget import charts
 from drawn import EVIL, MONTHS, SUBTITLE, TITLE, empty
@@ -78,7 +79,9 @@ def test_every_drawing_function_is_tested():
         for name, value in vars(module).items()
         if callable(value) and getattr(value, "__module__", "") == module.__name__ and name[0].islower()
     }
-    assert MADE.keys() == EMPTY.keys() == functions - {"show", "live", "title_of", "titled", "labels"}
+    assert (
+        MADE.keys() == EMPTY.keys() == functions - {"show", "live", "unchecked", "title_of", "tips", "titled", "labels"}
+    )
 
 
 @pytest.mark.parametrize("name", MADE)
@@ -152,6 +155,29 @@ def test_show_is_live_or_svg(monkeypatch):
     shown = charts.show(chart)
     assert isinstance(shown, alt.JupyterChart)
     assert shown.chart.to_dict() == chart.to_dict()
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_live_chart_shows_what_the_schema_allows(name):
+    """It is not held against the schema again where it is shown; a plain dictionary is."""
+    chart = MADE[name][0]
+    assert charts.live(chart).spec == chart.to_dict(validate=True)
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_chart_is_made_of_channels_and_no_bare_texts(name, monkeypatch):
+    """Each text that stands for a channel costs altair a search through all of its classes, at every redraw."""
+    monkeypatch.setattr(schemapi.SchemaBase, "from_dict", lambda *_, **__: pytest.fail("a bare text is encoded"))
+    EMPTY[name]()
+
+
+def test_charts_are_checked_as_they_are_made_outside_of_panels():
+    with pytest.raises(schemapi.SchemaValidationError):
+        alt.Axis(format=1)
+    with charts.unchecked():
+        alt.Axis(format=1)
+    with pytest.raises(schemapi.SchemaValidationError):
+        alt.Axis(format=1)
 
 
 def test_live_chart_is_offline():

@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from altair.utils import schemapi
 
 from dcbudget.errors import DcbudgetError
 from dcbudget.panels import assess, review
@@ -165,6 +166,18 @@ def test_panel_is_one_widget_of_controls_over_a_view(module, stage, world):
 
 
 # The controls by themselves.
+
+
+def test_altair_checks_charts_again_after_a_redraw_that_failed():
+    pick, asked = choice("x", ["1", "2"], "1"), []
+
+    def redraw():
+        asked.append(schemapi.DEBUG_MODE)
+        raise DcbudgetError("no")
+
+    live([pick], View(), redraw)
+    pick.value = "2"
+    assert asked == [False, False] and schemapi.DEBUG_MODE
 
 
 def number(value):

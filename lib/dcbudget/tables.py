@@ -76,12 +76,13 @@ class Table:
         return str(value)
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th{self._align(name)}>{escape(text)}</th>" for name, text in self.columns.items())
+        align = [self._align(name) for name in self.columns]
+        head = "".join(f"<th{a}>{escape(text)}</th>" for a, text in zip(align, self.columns.values(), strict=True))
         rows = self.cells()
         body = []
         for position, row in enumerate(rows):
             last = ' class="total"' if self.total and position == len(rows) - 1 and len(self.frame) else ""
-            cells = "".join(f"<td{self._align(n)}>{escape(c)}</td>" for n, c in zip(self.columns, row, strict=True))
+            cells = "".join(f"<td{a}>{escape(cell)}</td>" for a, cell in zip(align, row, strict=True))
             body.append(f"<tr{last}>{cells}</tr>")
         if not rows:
             body = [f'<tr><td colspan="{len(self.columns)}">nothing to show</td></tr>']

@@ -4,6 +4,8 @@ import os
 
 import altair as alt
 import pandas as pd
+import traitlets
+from altair.utils import schemapi
 
 WIDTH = 680
 BLUE, ORANGE, GREY, RED, GREEN, LIGHT = "#2f6690", "#d97706", "#8a94a0", "#b42318", "#2e7d4f", "#c9d3dc"
@@ -38,10 +40,26 @@ def show(chart: alt.TopLevelMixin):
     return live(chart)
 
 
-def live(chart: alt.TopLevelMixin) -> alt.JupyterChart:
+class LiveChart(alt.JupyterChart):
+    """A chart as a widget; another value of its `chart` is drawn in its place.
+
+    Every drawing function's chart is held against Vega-Lite's schema by tests, so that a redraw need not wait for that.
+    """
+
+    @traitlets.observe("chart")
+    def _on_change_chart(self, change) -> None:
+        self.spec = None if change.new is None else change.new.to_dict(validate=False)
+
+
+def live(chart: alt.TopLevelMixin) -> LiveChart:
     """The chart as a widget whose `.chart` can be replaced; needs no network."""
     alt.JupyterChart.enable_offline(True)
-    return alt.JupyterChart(chart, embed_options=EMBED)
+    return LiveChart(chart, embed_options=EMBED)
+
+
+def unchecked():
+    """A context in which altair makes charts without holding each of their parts against Vega-Lite's schema."""
+    return schemapi.debug_mode(False)
 
 
 def title_of(chart: alt.TopLevelMixin) -> str:
@@ -66,11 +84,11 @@ def trend(actual: pd.DataFrame, budget: pd.DataFrame, title: str, subtitle: str)
         y=alt.Y("actual:Q", title=None, axis=alt.Axis(format="~s")),
         color=alt.Color("category:N", title="Actual", sort=list(dict.fromkeys(actual["category"])),
                         scale=alt.Scale(range=PALETTE)),
-        tooltip=["yearmonth(month):T", "category:N", alt.Tooltip("actual:Q", format=",.0f")],
+        tooltip=tips("yearmonth(month):T", "category:N", alt.Tooltip("actual:Q", format=",.0f")),
     )  # fmt: skip
     line = alt.Chart(budget).mark_line(
         color="black", strokeWidth=2, point=alt.OverlayMarkDef(color="black", size=18)
-    ).encode(x=month, y="budget:Q")  # fmt: skip
+    ).encode(x=month, y=alt.Y("budget:Q"))  # fmt: skip
     return titled(bars + line, title, f"{subtitle}; line: budget", 260)
 
 
@@ -84,9 +102,9 @@ def variance_bars(variances: pd.DataFrame, by: str, title: str, subtitle: str) -
     base = alt.Chart(variances).encode(y=alt.Y(f"{by}:N", sort=None, title=None))
     bars = base.mark_bar().encode(
         x=alt.X("variance:Q", title=None, axis=alt.Axis(format="~s"), scale=ROOM_FOR_LABELS),
-        color=alt.condition("datum.variance > 0", alt.value(ORANGE), alt.value(BLUE)),
-        tooltip=[f"{by}:N", alt.Tooltip("budget:Q", format=",.0f"), alt.Tooltip("actual:Q", format=",.0f"),
-                 alt.Tooltip("variance:Q", format="+,.0f")],
+        color=alt.ColorValue(BLUE, condition={"test": "datum.variance > 0", "value": ORANGE}),
+        tooltip=tips(f"{by}:N", alt.Tooltip("budget:Q", format=",.0f"), alt.Tooltip("actual:Q", format=",.0f"),
+                     alt.Tooltip("variance:Q", format="+,.0f")),
     )  # fmt: skip
     return titled(bars + labels(base, "variance"), title, subtitle, 26 * max(len(variances), 2))
 
@@ -96,8 +114,8 @@ def movers_bars(movers: pd.DataFrame, title: str, subtitle: str) -> alt.LayerCha
     base = alt.Chart(movers).encode(y=alt.Y("label:N", sort=None, title=None, axis=alt.Axis(labelLimit=260)))
     bars = base.mark_bar().encode(
         x=alt.X("change:Q", title=None, axis=alt.Axis(format="~s"), scale=ROOM_FOR_LABELS),
-        color=alt.condition("datum.change > 0", alt.value(ORANGE), alt.value(BLUE)),
-        tooltip=["label:N", alt.Tooltip("before:Q", format=",.0f"), alt.Tooltip("now:Q", format=",.0f")],
+        color=alt.ColorValue(BLUE, condition={"test": "datum.change > 0", "value": ORANGE}),
+        tooltip=tips("label:N", alt.Tooltip("before:Q", format=",.0f"), alt.Tooltip("now:Q", format=",.0f")),
     )
     return titled(bars + labels(base, "change"), title, subtitle, 26 * max(len(movers), 2))
 
@@ -110,8 +128,8 @@ def stacked_hours(hours: pd.DataFrame, title: str, subtitle: str) -> alt.Chart:
         x=alt.X("gpu_hours:Q", title="GPU-hours", axis=alt.Axis(format="~s")),
         color=alt.Color("part:N", title=None, legend=alt.Legend(orient="top"),
                         scale=alt.Scale(domain=parts, range=STACK[: len(parts)])),
-        order="order:Q",
-        tooltip=["pool:N", "part:N", alt.Tooltip("gpu_hours:Q", format=",.0f")],
+        order=alt.Order("order:Q"),
+        tooltip=tips("pool:N", "part:N", alt.Tooltip("gpu_hours:Q", format=",.0f")),
     )  # fmt: skip
     return titled(chart, title, subtitle, 30 * max(hours["pool"].nunique(), 2))
 
@@ -123,7 +141,7 @@ def occupancy(daily: pd.DataFrame, title: str, subtitle: str) -> alt.Chart:
         y=alt.Y("allocation_rate:Q", title="allocated / capacity", axis=alt.Axis(format=".0%"),
                 scale=alt.Scale(domain=[0, 1], clamp=True)),
         color=alt.Color("pool:N", title=None, scale=alt.Scale(range=PALETTE), legend=alt.Legend(orient="top")),
-        tooltip=["day:T", "pool:N", alt.Tooltip("allocation_rate:Q", format=".0%")],
+        tooltip=tips("day:T", "pool:N", alt.Tooltip("allocation_rate:Q", format=".0%")),
     )  # fmt: skip
     return titled(chart, title, subtitle, 240)
 
@@ -132,11 +150,11 @@ def waits(waits: pd.DataFrame, title: str, subtitle: str) -> alt.Chart:
     """Queue wait by partition: `partition`, `quantile`, `hours`."""
     chart = alt.Chart(waits).mark_bar().encode(
         y=alt.Y("partition:N", sort=None, title=None),
-        yOffset="quantile:N",
+        yOffset=alt.YOffset("quantile:N"),
         x=alt.X("hours:Q", title="hours"),
         color=alt.Color("quantile:N", title=None, scale=alt.Scale(range=[BLUE, ORANGE]),
                         legend=alt.Legend(orient="top")),
-        tooltip=["partition:N", "quantile:N", alt.Tooltip("hours:Q", format=",.2f")],
+        tooltip=tips("partition:N", "quantile:N", alt.Tooltip("hours:Q", format=",.2f")),
     )  # fmt: skip
     return titled(chart, title, subtitle, 34 * max(waits["partition"].nunique(), 2))
 
@@ -149,7 +167,7 @@ def needs(pools: pd.DataFrame, title: str, subtitle: str) -> alt.Chart:
         x=alt.X("gpus:Q", title="GPUs"),
         color=alt.Color("what:N", title=None, scale=alt.Scale(domain=["now", "needed"], range=[LIGHT, BLUE]),
                         legend=alt.Legend(orient="top")),
-        tooltip=["pool:N", "what:N", alt.Tooltip("gpus:Q", format=",.1f")],
+        tooltip=tips("pool:N", "what:N", alt.Tooltip("gpus:Q", format=",.1f")),
     )  # fmt: skip
     return titled(chart, title, subtitle, 36 * max(pools["pool"].nunique(), 2))
 
@@ -160,7 +178,7 @@ def monthly_lines(frame: pd.DataFrame, value: str, by: str, title: str, subtitle
         x=alt.X("yearmonth(month):O", title=None, axis=alt.Axis(format="%b %y", labelAngle=-45)),
         y=alt.Y(f"{value}:Q", title=None, axis=alt.Axis(format=axis)),
         color=alt.Color(f"{by}:N", title=None, scale=alt.Scale(range=PALETTE), legend=alt.Legend(orient="top")),
-        tooltip=["yearmonth(month):T", f"{by}:N", alt.Tooltip(f"{value}:Q", format=",.2f")],
+        tooltip=tips("yearmonth(month):T", f"{by}:N", alt.Tooltip(f"{value}:Q", format=",.2f")),
     )  # fmt: skip
     return titled(chart, title, subtitle, 220)
 
@@ -173,13 +191,18 @@ def labels(base: alt.Chart, value: str) -> alt.Chart:
     ).encode(x=alt.X(f"{value}:Q"), text=alt.Text(f"{value}:Q", format="+,.0f"))
 
 
+def tips(*columns: str | alt.Tooltip) -> list[alt.Tooltip]:
+    """Columns as a mark's tooltip shows them; altair itself looks through its classes anew for each bare text."""
+    return [alt.Tooltip(column) if isinstance(column, str) else column for column in columns]
+
+
 def titled(chart, title: str, subtitle: str, height: int):
-    """The chart in the house's width, with its finding above and its basis below that."""
-    return (
-        chart.properties(
-            width=WIDTH, height=height, title=alt.TitleParams(title, subtitle=subtitle, anchor="start", offset=8)
-        )
-        .configure_view(stroke=None)
-        .configure_axis(labelFontSize=11, grid=True, gridColor="#eef1f4")
-        .configure_title(fontSize=14, subtitleColor="#5b6670", subtitleFontSize=11)
+    """The chart, which is new, in the house's width, with its finding above and its basis below that."""
+    chart.width, chart.height = WIDTH, height
+    chart.title = alt.TitleParams(title, subtitle=subtitle, anchor="start", offset=8)
+    chart.config = alt.Config(
+        view=alt.ViewConfig(stroke=None),
+        axis=alt.AxisConfig(labelFontSize=11, grid=True, gridColor="#eef1f4"),
+        title=alt.TitleConfig(fontSize=14, subtitleColor="#5b6670", subtitleFontSize=11),
     )
+    return chart

@@ -6,7 +6,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from dcbudget.charts import BLUE, GREY, LIGHT, ORANGE, titled
+from dcbudget.charts import BLUE, GREY, LIGHT, ORANGE, tips, titled
 
 
 def waterfall(
@@ -39,12 +39,16 @@ def waterfall(
     bars = alt.Chart(frame).mark_bar(size=44).encode(
         x=x,
         y=alt.Y("from:Q", title=None, scale=scale, axis=alt.Axis(format="~s")),
-        y2="to:Q",
+        y2=alt.Y2("to:Q"),
         color=alt.Color("kind:N", legend=None,
                         scale=alt.Scale(domain=["whole", "up", "down"], range=[GREY, ORANGE, BLUE])),
-        tooltip=["step:N", alt.Tooltip("change:Q", format="+,.2f"), alt.Tooltip("to:Q", format=",.2f")],
+        tooltip=tips("step:N", alt.Tooltip("change:Q", format="+,.2f"), alt.Tooltip("to:Q", format=",.2f")),
     )  # fmt: skip
-    texts = alt.Chart(frame).mark_text(dy=-7, color="#333").encode(x=x, y=alt.Y("top:Q", scale=scale), text="label:N")
+    texts = (
+        alt.Chart(frame)
+        .mark_text(dy=-7, color="#333")
+        .encode(x=x, y=alt.Y("top:Q", scale=scale), text=alt.Text("label:N"))
+    )
     cut = f"; the axis begins at {floor:,.0f}" if floor else ""
     return titled(bars + texts, title, f"{subtitle}{cut}", 260)
 
@@ -59,9 +63,9 @@ def chances(frame: pd.DataFrame, title: str, subtitle: str) -> alt.LayerChart:
                 axis=alt.Axis(format=".0%", values=[0, 0.2, 0.4, 0.6, 0.8, 1])),
         color=alt.Color("when:N", title=None, legend=alt.Legend(orient="top"),
                         scale=alt.Scale(domain=["now", "after the moves"], range=[LIGHT, BLUE])),
-        tooltip=["project:N", "when:N", alt.Tooltip("chance:Q", format=".1%")],
+        tooltip=tips("project:N", "when:N", alt.Tooltip("chance:Q", format=".1%")),
     )  # fmt: skip
     texts = alt.Chart(frame).mark_text(align="left", dx=4, color="#333").encode(
-        y=y, yOffset=offset, x="chance:Q", text=alt.Text("chance:Q", format=".0%"),
+        y=y, yOffset=offset, x=alt.X("chance:Q"), text=alt.Text("chance:Q", format=".0%"),
     )  # fmt: skip
     return titled(bars + texts, title, subtitle, 34 * max(frame["project"].nunique(), 2))

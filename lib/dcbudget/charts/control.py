@@ -17,7 +17,7 @@ def parts_of_money(money: pd.DataFrame, title: str, subtitle: str) -> alt.Chart:
         x=alt.X("effective_cost:Q", title=None, axis=alt.Axis(format="~s")),
         color=alt.Color("part:N", title=None, legend=alt.Legend(orient="top", columns=4),
                         scale=alt.Scale(domain=parts, range=_colours(parts))),
-        order="order:Q",
+        order=alt.Order("order:Q"),
         tooltip=[alt.Tooltip("project:N"), alt.Tooltip("part:N"), alt.Tooltip("effective_cost:Q", format=",.0f")],
     )  # fmt: skip
     return titled(chart, title, subtitle, 26 * max(money["project"].nunique(), 2))
@@ -28,10 +28,10 @@ def commitment_curve(curve: pd.DataFrame, marks: pd.DataFrame, title: str, subti
     x = alt.X("quantity:Q", title="GPUs that are committed to")
     base = alt.Chart(curve).encode(x=x)
     band = base.mark_area(color=LIGHT, opacity=0.6).encode(
-        y=alt.Y("p10:Q", title=None, axis=alt.Axis(format="~s"), scale=alt.Scale(zero=False)), y2="p90:Q"
+        y=alt.Y("p10:Q", title=None, axis=alt.Axis(format="~s"), scale=alt.Scale(zero=False)), y2=alt.Y2("p90:Q")
     )
     line = base.mark_line(color=BLUE).encode(
-        y="expected_cost:Q",
+        y=alt.Y("expected_cost:Q"),
         tooltip=[alt.Tooltip("quantity:Q", format=",.0f"), alt.Tooltip("expected_cost:Q", format=",.0f"),
                  alt.Tooltip("utilisation:Q", format=".0%"), alt.Tooltip("coverage:Q", format=".0%")],
     )  # fmt: skip
@@ -91,7 +91,7 @@ def modes(medians: pd.DataFrame, runs: pd.DataFrame, title: str, subtitle: str) 
         tooltip=[alt.Tooltip("mode:N"), alt.Tooltip("seconds:Q", format=",.2f")],
     )  # fmt: skip
     dots = alt.Chart(runs).mark_point(color=BLUE, size=50, filled=True).encode(
-        y=y, x="seconds_to_target:Q",
+        y=y, x=alt.X("seconds_to_target:Q"),
         tooltip=[alt.Tooltip("mode:N"), alt.Tooltip("seed:O"), alt.Tooltip("seconds_to_target:Q", format=",.2f")],
     )  # fmt: skip
     return titled(bars + dots, title, subtitle, 34 * max(len(medians), 2))

@@ -3,7 +3,7 @@
 import altair as alt
 import pandas as pd
 
-from dcbudget.charts import PALETTE, titled
+from dcbudget.charts import PALETTE, tips, titled
 
 # The same colour for a basis, whichever of them are compared.
 COLOURS = {"owned": PALETTE[0], "committed": PALETTE[2], "on-demand": PALETTE[5], "spot": PALETTE[1]}
@@ -30,13 +30,13 @@ def break_even(curve: pd.DataFrame, points: pd.DataFrame, title: str, subtitle: 
         x=x, y=y,
         color=alt.Color("basis:N", title=None, legend=alt.Legend(orient="top"),
                         scale=alt.Scale(domain=bases, range=[COLOURS.get(basis, PALETTE[3]) for basis in bases])),
-        tooltip=["basis:N", alt.Tooltip("utilisation:Q", format=".0%"), money],
+        tooltip=tips("basis:N", alt.Tooltip("utilisation:Q", format=".0%"), money),
     )  # fmt: skip
     marked = alt.Chart(points.assign(label=_label(points)))
     dots = marked.mark_point(size=80, filled=True, color="black").encode(
-        x=x, y=y, tooltip=["basis:N", "against:N", alt.Tooltip("utilisation:Q", format=".1%"), money]
+        x=x, y=y, tooltip=tips("basis:N", "against:N", alt.Tooltip("utilisation:Q", format=".1%"), money)
     )
-    texts = marked.mark_text(align="right", dx=-6, dy=12, color="#333").encode(x=x, y=y, text="label:N")
+    texts = marked.mark_text(align="right", dx=-6, dy=12, color="#333").encode(x=x, y=y, text=alt.Text("label:N"))
     return titled(alt.layer(lines, dots, texts), title, subtitle, 260)
 
 

@@ -3,7 +3,7 @@
 import altair as alt
 import pandas as pd
 
-from dcbudget.charts import BLUE, GREY, ORANGE, PALETTE, titled
+from dcbudget.charts import BLUE, GREY, ORANGE, PALETTE, tips, titled
 
 MONTH = alt.Axis(format="%b %y", labelAngle=-45)
 
@@ -24,7 +24,7 @@ def fan(months: pd.DataFrame, lines: pd.DataFrame, title: str, subtitle: str) ->
         alt.Chart(months).mark_area(color=BLUE, opacity=0.16).encode(
             x=x,
             y=alt.Y(f"lower_{level}:Q", title=None, axis=alt.Axis(format="~s"), scale=alt.Scale(zero=False)),
-            y2=f"upper_{level}:Q",
+            y2=alt.Y2(f"upper_{level}:Q"),
         )
         for level in (95, 80, 50)
     ]  # fmt: skip
@@ -35,7 +35,7 @@ def fan(months: pd.DataFrame, lines: pd.DataFrame, title: str, subtitle: str) ->
                         scale=alt.Scale(domain=names, range=[styles[name][0] for name in names])),
         strokeDash=alt.StrokeDash("line:N", title=None, sort=names,
                                   scale=alt.Scale(domain=names, range=[styles[name][1] for name in names])),
-        tooltip=["yearmonth(month):T", "line:N", alt.Tooltip("amount:Q", format=",.0f")],
+        tooltip=tips("yearmonth(month):T", "line:N", alt.Tooltip("amount:Q", format=",.0f")),
     )  # fmt: skip
     return titled(alt.layer(*bands, over), title, f"{subtitle}; bands: 50, 80 and 95 %", 260)
 
@@ -52,17 +52,18 @@ def landings(projects: pd.DataFrame, title: str, subtitle: str) -> alt.LayerChar
     axis = alt.Axis(format="~s")
     wide, narrow = (
         base.mark_bar(height=height, color=BLUE, opacity=opacity).encode(
-            x=alt.X(f"lower_{level}:Q", title=None, axis=axis, scale=alt.Scale(zero=False)), x2=f"upper_{level}:Q"
+            x=alt.X(f"lower_{level}:Q", title=None, axis=axis, scale=alt.Scale(zero=False)),
+            x2=alt.X2(f"upper_{level}:Q"),
         )
         for level, height, opacity in ((95, 8, 0.25), (80, 14, 0.4))
     )
     told = [alt.Tooltip(f"{name}:Q", format=",.0f") for name in ("landing", "lower_80", "upper_80", "budget")]
     point = base.mark_point(filled=True, color=BLUE, size=60, opacity=1).encode(
-        x="landing:Q", tooltip=["project:N", *told]
+        x=alt.X("landing:Q"), tooltip=tips("project:N", *told)
     )
     budget = base.transform_filter("isValid(datum.budget)").mark_tick(
         color=ORANGE, thickness=3, size=20
-    ).encode(x="budget:Q", tooltip=["project:N", *told])  # fmt: skip
+    ).encode(x=alt.X("budget:Q"), tooltip=tips("project:N", *told))  # fmt: skip
     words = f"{subtitle}; dot: landing, bars: 80 and 95 %, orange: budget"
     return titled(wide + narrow + point + budget, title, words, 28 * max(len(projects), 2))
 
@@ -75,6 +76,6 @@ def errors_ahead(scores: pd.DataFrame, title: str, subtitle: str) -> alt.Chart:
         y=alt.Y("wape:Q", title=None, axis=alt.Axis(format=".0%")),
         color=alt.Color("method:N", title=None, sort=methods, legend=alt.Legend(orient="top"),
                         scale=alt.Scale(domain=methods, range=PALETTE)),
-        tooltip=["method:N", "horizon:O", alt.Tooltip("wape:Q", format=".1%")],
+        tooltip=tips("method:N", "horizon:O", alt.Tooltip("wape:Q", format=".1%")),
     )  # fmt: skip
     return titled(chart, title, subtitle, 220)

@@ -3,7 +3,7 @@
 import altair as alt
 import pandas as pd
 
-from dcbudget.charts import BLUE, GREEN, LIGHT, ORANGE, PALETTE, STACK, titled
+from dcbudget.charts import BLUE, GREEN, LIGHT, ORANGE, PALETTE, STACK, tips, titled
 
 
 def curves(
@@ -34,9 +34,9 @@ def curves(
     base = alt.Chart(frame).encode(
         x=alt.X("x:Q", title=x, axis=alt.Axis(format="~s", tickCount=8)),
         color=colour,
-        detail="number:N",
-        tooltip=["run:N", alt.Tooltip("number:Q", title="attempt"), alt.Tooltip("x:Q", title=x, format=",.4~g"),
-                 alt.Tooltip("value:Q", title=y, format=".4~g")],
+        detail=alt.Detail("number:N"),
+        tooltip=tips("run:N", alt.Tooltip("number:Q", title="attempt"), alt.Tooltip("x:Q", title=x, format=",.4~g"),
+                     alt.Tooltip("value:Q", title=y, format=".4~g")),
     )  # fmt: skip
     logged = base.mark_line(strokeWidth=1, opacity=0.25).encode(
         y=alt.Y("value:Q", title=y, scale=scale, axis=alt.Axis(format=form))
@@ -53,8 +53,8 @@ def time_parts(frame: pd.DataFrame, title: str, subtitle: str) -> alt.Chart:
         x=alt.X("gpu_hours:Q", title="GPU-hours", axis=alt.Axis(format="~s", tickCount=8)),
         color=alt.Color("part:N", title=None, legend=alt.Legend(orient="top"),
                         scale=alt.Scale(domain=parts, range=STACK[: len(parts)])),
-        order="order:Q",
-        tooltip=["run:N", "part:N", alt.Tooltip("gpu_hours:Q", format=",.1f")],
+        order=alt.Order("order:Q"),
+        tooltip=tips("run:N", "part:N", alt.Tooltip("gpu_hours:Q", format=",.1f")),
     )  # fmt: skip
     return titled(chart, title, subtitle, 22 * max(frame["run"].nunique(), 2))
 
@@ -76,11 +76,11 @@ def overhead(curve: pd.DataFrame, marks: pd.DataFrame, title: str, subtitle: str
         tooltip=[alt.Tooltip("minutes:Q", format=",.1f"), alt.Tooltip("overhead:Q", format=".1%")],
     )  # fmt: skip
     points = alt.Chart(marks).mark_point(filled=True, size=110, opacity=1).encode(
-        x="minutes:Q",
-        y="overhead:Q",
+        x=alt.X("minutes:Q"),
+        y=alt.Y("overhead:Q"),
         color=alt.Color("mark:N", title=None, legend=alt.Legend(orient="top"),
                         scale=alt.Scale(domain=names, range=[ORANGE, *([PALETTE[3]] * (len(names) - 2)), GREEN])),
-        tooltip=["mark:N", alt.Tooltip("minutes:Q", format=",.1f"), alt.Tooltip("overhead:Q", format=".1%")],
+        tooltip=tips("mark:N", alt.Tooltip("minutes:Q", format=",.1f"), alt.Tooltip("overhead:Q", format=".1%")),
     )  # fmt: skip
     return titled(line + points, title, subtitle, 220)
 
@@ -94,6 +94,6 @@ def beside_last(frame: pd.DataFrame, title: str, subtitle: str) -> alt.Chart:
         x=alt.X("share:Q", title=None, axis=alt.Axis(format=".0%", tickCount=8)),
         color=alt.Color("month:N", title=None, legend=alt.Legend(orient="top"),
                         scale=alt.Scale(domain=months, range=[LIGHT, BLUE])),
-        tooltip=["group:N", "month:N", alt.Tooltip("share:Q", format=".1%")],
+        tooltip=tips("group:N", "month:N", alt.Tooltip("share:Q", format=".1%")),
     )  # fmt: skip
     return titled(chart, title, subtitle, 34 * max(frame["group"].nunique(), 2))

@@ -3,7 +3,7 @@
 import altair as alt
 import pandas as pd
 
-from dcbudget.charts import BLUE, GREEN, GREY, LIGHT, ORANGE, PALETTE, titled
+from dcbudget.charts import BLUE, GREEN, GREY, LIGHT, ORANGE, PALETTE, tips, titled
 
 
 def policy_waits(policies: pd.DataFrame, chosen: str, title: str, subtitle: str) -> alt.LayerChart:
@@ -15,7 +15,7 @@ def policy_waits(policies: pd.DataFrame, chosen: str, title: str, subtitle: str)
     )
     bars = base.mark_bar().encode(
         color=alt.Color("chosen:N", legend=None, scale=alt.Scale(domain=[True, False], range=[BLUE, LIGHT])),
-        tooltip=["policy:N", alt.Tooltip("mean_wait_hours:Q", format=",.2f")],
+        tooltip=tips("policy:N", alt.Tooltip("mean_wait_hours:Q", format=",.2f")),
     )
     numbers = base.mark_text(align="left", dx=4, color="#333").encode(text=alt.Text("mean_wait_hours:Q", format=",.2f"))
     return titled(bars + numbers, title, subtitle, 26 * max(len(frame), 2))
@@ -29,7 +29,7 @@ def before_after(waits: pd.DataFrame, title: str, subtitle: str) -> alt.Chart:
         x=alt.X("hours:Q", title="hours"),
         color=alt.Color("when:N", title=None, scale=alt.Scale(domain=["now", "then"], range=[LIGHT, BLUE]),
                         legend=alt.Legend(orient="top")),
-        tooltip=["group:N", "when:N", alt.Tooltip("hours:Q", format=",.2f")],
+        tooltip=tips("group:N", "when:N", alt.Tooltip("hours:Q", format=",.2f")),
     )  # fmt: skip
     return titled(chart, title, subtitle, 34 * max(waits["group"].nunique(), 2))
 
@@ -41,9 +41,9 @@ def week(hourly: pd.DataFrame, title: str, subtitle: str) -> alt.Chart:
         y=alt.Y("gpus:Q", title="GPUs", axis=alt.Axis(format=",d")),
         color=alt.Color("what:N", title=None, legend=alt.Legend(orient="top"),
                         scale=alt.Scale(domain=["in use", "waiting"], range=[BLUE, ORANGE])),
-        order="order:Q",
+        order=alt.Order("order:Q"),
         row=alt.Row("when:N", sort=None, title=None, header=alt.Header(labelOrient="top", labelAnchor="start")),
-        tooltip=["hour:T", "what:N", alt.Tooltip("gpus:Q", format=",.0f")],
+        tooltip=tips("hour:T", "what:N", alt.Tooltip("gpus:Q", format=",.0f")),
     )  # fmt: skip
     return titled(chart, title, subtitle, 130)
 
@@ -72,15 +72,15 @@ def capacity(
         y=alt.Y("money:Q", title=None, axis=alt.Axis(format="~s"), scale=scale),
         color=alt.Color("part:N", title=None, legend=alt.Legend(orient="top"),
                         scale=alt.Scale(domain=parts, range=[PALETTE[0], PALETTE[1], PALETTE[3]])),
-        order="order:Q",
-        tooltip=[alt.Tooltip(f"{x}:Q", format=",.0f"), "part:N", alt.Tooltip("money:Q", format=",.0f")],
+        order=alt.Order("order:Q"),
+        tooltip=tips(alt.Tooltip(f"{x}:Q", format=",.0f"), "part:N", alt.Tooltip("money:Q", format=",.0f")),
     )  # fmt: skip
     rules = alt.Chart(marks).mark_rule(strokeWidth=2).encode(
         x=across,
         color=alt.Color("what:N", title=None, scale=alt.Scale(domain=["cheapest", "today"], range=[GREEN, GREY]),
                         legend=alt.Legend(orient="top")),
         strokeDash=alt.StrokeDash("what:N", legend=None, sort=["cheapest", "today"]),
-        tooltip=["what:N", alt.Tooltip(f"{x}:Q", format=",.0f")],
+        tooltip=tips("what:N", alt.Tooltip(f"{x}:Q", format=",.0f")),
     )  # fmt: skip
     return titled((areas + rules).resolve_scale(color="independent"), title, subtitle, 260)
 
@@ -93,13 +93,13 @@ def energy(hourly: pd.DataFrame, title: str, subtitle: str) -> alt.LayerChart:
     shade = alt.Chart(prices).mark_bar(color=LIGHT, opacity=0.5).encode(
         x=x,
         y=alt.Y("price_per_kwh:Q", title="price of a kWh", axis=alt.Axis(orient="right", format=".2f", grid=False)),
-        tooltip=["hour:T", alt.Tooltip("price_per_kwh:Q", format=".3f")],
+        tooltip=tips("hour:T", alt.Tooltip("price_per_kwh:Q", format=".3f")),
     )  # fmt: skip
     lines = alt.Chart(hourly).mark_line(interpolate="step-after", strokeWidth=2).encode(
         x=x,
         y=alt.Y("kwh_moved:Q", title="kWh", axis=alt.Axis(format="~s")),
         color=alt.Color("when:N", title=None, legend=alt.Legend(orient="top"),
                         scale=alt.Scale(domain=names, range=[ORANGE, BLUE])),
-        tooltip=["hour:T", "when:N", alt.Tooltip("kwh_moved:Q", format=",.0f")],
+        tooltip=tips("hour:T", "when:N", alt.Tooltip("kwh_moved:Q", format=",.0f")),
     )  # fmt: skip
     return titled((shade + lines).resolve_scale(y="independent"), title, subtitle, 240)

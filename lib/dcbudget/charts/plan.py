@@ -3,7 +3,7 @@
 import altair as alt
 import pandas as pd
 
-from dcbudget.charts import BLUE, LIGHT, ORANGE, PALETTE, titled
+from dcbudget.charts import BLUE, LIGHT, ORANGE, PALETTE, tips, titled
 
 MONTH = alt.Axis(format="%b %y", labelAngle=-45)
 
@@ -23,16 +23,16 @@ def fan(months: pd.DataFrame, lines: pd.DataFrame, title: str, subtitle: str) ->
     band = alt.Chart(months).mark_area(color=BLUE, opacity=0.2).encode(
         x=x,
         y=alt.Y("p10:Q", title=None, axis=alt.Axis(format="~s"), scale=alt.Scale(zero=False)),
-        y2="p90:Q",
-        tooltip=["yearmonth(month):T", alt.Tooltip("p10:Q", format=",.0f"), alt.Tooltip("p90:Q", format=",.0f")],
+        y2=alt.Y2("p90:Q"),
+        tooltip=tips("yearmonth(month):T", alt.Tooltip("p10:Q", format=",.0f"), alt.Tooltip("p90:Q", format=",.0f")),
     )  # fmt: skip
     over = alt.Chart(lines).mark_line(strokeWidth=2).encode(
         x=x,
-        y="amount:Q",
+        y=alt.Y("amount:Q"),
         color=alt.Color("line:N", title=None, scale=alt.Scale(domain=names, range=colours),
                         legend=alt.Legend(orient="top", labelLimit=300)),
         strokeDash=alt.StrokeDash("line:N", title=None, scale=alt.Scale(domain=names, range=dashes)),
-        tooltip=["yearmonth(month):T", "line:N", alt.Tooltip("amount:Q", format=",.0f")],
+        tooltip=tips("yearmonth(month):T", "line:N", alt.Tooltip("amount:Q", format=",.0f")),
     )  # fmt: skip
     return titled(band + over, title, f"{subtitle}; band: P10 to P90", 250)
 
@@ -51,9 +51,9 @@ def tornado(risks: pd.DataFrame, title: str, subtitle: str) -> alt.LayerChart:
         x=alt.X("change:Q", title=None, axis=alt.Axis(format="~s")),
         color=alt.Color("at:N", title="at its", scale=alt.Scale(domain=["P10", "P90"], range=[BLUE, ORANGE]),
                         legend=alt.Legend(orient="top")),
-        tooltip=["risk:N", "at:N", alt.Tooltip("change:Q", format="+,.0f")],
+        tooltip=tips("risk:N", "at:N", alt.Tooltip("change:Q", format="+,.0f")),
     )  # fmt: skip
-    rule = alt.Chart(pd.DataFrame({"none": [0.0]})).mark_rule(color="black").encode(x="none:Q")
+    rule = alt.Chart(pd.DataFrame({"none": [0.0]})).mark_rule(color="black").encode(x=alt.X("none:Q"))
     return titled(bars + rule, title, subtitle, 24 * max(len(risks), 2))
 
 
@@ -65,8 +65,8 @@ def by_project(lines: pd.DataFrame, title: str, subtitle: str) -> alt.Chart:
         y=alt.Y("amount:Q", title=None, axis=alt.Axis(format="~s")),
         color=alt.Color("project:N", title=None, sort=projects,
                         scale=alt.Scale(domain=projects, range=[*PALETTE, LIGHT])),
-        order="order:Q",
-        tooltip=["yearmonth(month):T", "project:N", alt.Tooltip("amount:Q", format=",.0f")],
+        order=alt.Order("order:Q"),
+        tooltip=tips("yearmonth(month):T", "project:N", alt.Tooltip("amount:Q", format=",.0f")),
     )  # fmt: skip
     return titled(chart, title, subtitle, 250)
 
@@ -78,7 +78,7 @@ def supply(hours: pd.DataFrame, title: str, subtitle: str) -> alt.Chart:
         x=alt.X("yearmonth(month):T", title=None, axis=alt.Axis(format="%b %y", labelAngle=-45)),
         y=alt.Y("gpu_hours:Q", title="GPU-hours", axis=alt.Axis(format="~s")),
         color=alt.Color("source:N", title=None, scale=alt.Scale(domain=sources, range=PALETTE)),
-        order="order:Q",
-        tooltip=["yearmonth(month):T", "source:N", alt.Tooltip("gpu_hours:Q", format=",.0f")],
+        order=alt.Order("order:Q"),
+        tooltip=tips("yearmonth(month):T", "source:N", alt.Tooltip("gpu_hours:Q", format=",.0f")),
     )  # fmt: skip
     return titled(chart, title, subtitle, 220)

@@ -172,7 +172,8 @@ def live(
 
     def guarded(_=None) -> None:
         try:
-            redraw()
+            with charts.unchecked():
+                redraw()
         except DcbudgetError as error:
             for each in views.values():
                 each.fail(error)
