@@ -9,8 +9,9 @@ import pytest
 
 from dcbudget import warehouse
 from dcbudget.errors import DcbudgetError
+from dcbudget.ingest.load import load
 from dcbudget.stages.calibration import LABELS, PRICES, Calibration
-from tiny import FLEET, charge, job, make, make_world
+from tiny import FLEET, charge, egress, job, make, make_world, write
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +101,30 @@ def test_fleet_tells_power_and_life(tmp_path):
     assert known.price("H100", "owned").value > 0
 
 
+def test_a_retired_fleet_and_a_price_to_come_tell_nothing(tmp_path):
+    """The fleet left in February; 8 H100 cost 32 an hour from January on and 80 from June on."""
+    db = make(tmp_path, charges=[egress("2026-05", "1")], fleet=[FLEET | {"retire_date": "2026-02-20"}])
+    listed = {"provider": "Cloud", "region": "x", "sku": "h100-8x", "gpu_model": "H100", "gpus": "8",
+              "pricing_category": "Standard", "unit": "Hours", "currency": "USD"}  # fmt: skip
+    prices = [listed | {"unit_price": price, "effective_from": day}
+              for price, day in (("24", "2025-01-01"), ("32", "2026-01-01"), ("80", "2026-06-01"))]  # fmt: skip
+    load([write(tmp_path / "prices.csv", prices)], db)
+    known = Calibration("2026-05", str(db))
+    assert known.price("H100", "on-demand").value == 4
+    assert (known["pue"].count, known["server_life_years"].count) == (0, 0)
+
+
+def test_published_discounts_turn_round_on_a_price(world):
+    """A larger discount is a lower price."""
+    spot, discount = (
+        world.price("V100", "spot"),
+        warehouse.reference("published").set_index("name").loc["spot_discount"],
+    )
+    full = warehouse.reference("published").set_index("name")["value"]["on_demand_price:V100"]
+    assert (spot.low, spot.high) == pytest.approx((full * (1 - discount["high"]), full * (1 - discount["low"])))
+    assert spot.low < spot.high
+
+
 def test_months_before_the_last_twelve_and_after_the_month_do_not_count(tmp_path):
     hours = ("2026-05-02T00:00:00", "2026-05-02T00:00:00", "2026-05-02T10:00:00")
     later = [hour.replace("2026-05", "2026-06") for hour in hours]
@@ -129,3 +154,23 @@ def test_sample_measures_what_was_planted(sample):
     told_by_none = {"kg_co2e_per_kwh", "checkpoint_minutes", "restart_minutes", "network_gb_per_second"}
     assert set(LABELS) - set(measured) == told_by_none
     assert all(sample.price("A100", kind).count for kind in PRICES)
+
+
+def test_sample_services_and_power_are_what_the_bill_says(sample, sample_db):
+    """Once more from the charges and requests: power as June paid for it, storage by the TB, tokens by the second."""
+    june = "timestamp '2026-06-01'"
+    power, storage = warehouse.query(
+        f"select (select sum(e.effective_cost) / sum(e.kwh) from energy_monthly e where e.month = {june})::double as a,"
+        " (select 1000 * sum(EffectiveCost) / sum(ConsumedQuantity) from charges where ServiceCategory = 'Storage'"
+        f" and ConsumedUnit = 'GB-Months' and ProviderName <> 'Owned' and BillingPeriodStart = {june})::double as b",
+        sample_db).iloc[0]  # fmt: skip
+    assert sample["power_price_per_kwh"].value == pytest.approx(power)
+    assert sample["storage_price_per_tb_month"].value == pytest.approx(storage, rel=0.01)
+    year = f"t.month > {june} - interval 12 month and t.month <= {june}"
+    served = warehouse.query(
+        "with served as (select t.month, t.project, sum(t.input_tokens + t.output_tokens) as tokens from tokens_monthly"
+        f" t where {year} group by all), held as (select t.month, t.project, sum(t.gpu_hours) as hours from"
+        " gpu_ledger_monthly t where t.bucket in ('useful', 'failed or restarted', 'held but idle') group by all)"
+        " select (sum(tokens) / sum(3600 * hours))::double as rate from served join held using (month, project)",
+        sample_db)["rate"].iloc[0]  # fmt: skip
+    assert sample["tokens_per_second_per_gpu"].value == pytest.approx(served)

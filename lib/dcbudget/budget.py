@@ -233,9 +233,21 @@ def import_workbook(
     elif now and _mark(now) != returned.mark:
         stale = [f"{returned.plan_version} was changed since this spreadsheet was exported from it"]
     lines = pd.DataFrame(returned.lines, columns=list(Line._fields))
+    if now:
+        stale += _strange(lines, now)
     kept = _checked(lines, set(lines["currency"]))
     plan = _save(kept, plan_version or f"{returned.plan_version}-returned", "draft", db, wait_seconds)
     return replace(plan, remarks=(*returned.remarks, *stale, *plan.remarks))
+
+
+def _strange(lines: pd.DataFrame, exported: list[Line]) -> list[str]:
+    """Projects and categories that were not exported: new ones, or names with a slip of the pen."""
+    found = []
+    for field, several in (("project", "projects"), ("category", "categories")):
+        known = {getattr(line, field) for line in exported}
+        if new := [name for name in dict.fromkeys(lines[field]) if name not in known]:
+            found.append(f"{several if len(new) > 1 else field} not in what was exported: {', '.join(new)}")
+    return found
 
 
 def record_calibration(

@@ -241,7 +241,8 @@ class Sheet:
             if said is None:
                 self.empty_totals += 1
             elif abs(said - sums[of, column]).compare(TOLERANCE) == 1:  # nothing compares with UNKNOWN
-                told = f"{what} says {said:,.2f}, {parts} sum to {sums[of, column]:,.2f}"
+                found = sums[of, column]
+                told = f"{what} says {said:,.2f}, {parts} sum to {found:,.2f}: {said - found:+,.2f}"
                 if lacking := ", ".join(texts[of, column]):
                     told += f" ({lacking}: text, which a spreadsheet does not add)"
                 self.untied.append(f"{self.cells.at(row, column)}: {told}")
