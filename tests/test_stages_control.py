@@ -121,6 +121,12 @@ def test_sample_savings_are_the_bill_of_the_month(june, sample_db):
     assert june.ways_of_paying().frame["effective_cost"].sum() == pytest.approx(bill, abs=0.01)
 
 
+def test_sample_jobs_ask_for_more_wall_time_than_they_use(june):
+    """None runs on beyond what it asked for."""
+    asked = june.losses_table().frame["asked"].dropna()
+    assert len(asked) > 3 and asked.min() >= 1 and asked.max() > 1.2
+
+
 def test_every_table_names_its_basis_and_every_chart_draws(june, ways):
     tables = [june.showback(), june.groups(), june.losses_table(), june.ways_of_paying(), Commitments(june).buys(),
               ways.spot_table(), ways.ownership_table(), ways.comparison_table(ways.compare())]  # fmt: skip

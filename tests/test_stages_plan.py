@@ -137,7 +137,15 @@ def test_panels_changes_are_drivers(plan):
     assert plan.changes("alpha", 0.5) == [{"project": "alpha", "driver": "measured", "growth_per_year": 0.5}]
     run = plan.changes("", None, 7, 2), plan.changes("alpha", None, 7, 2, "H100", "2026-09")
     assert run[0] == [] and run[1][0]["parameters"] == 7e9 and run[1][0]["tokens"] == 2e9
+    assert plan.changes("alpha", None, 7, 0) == plan.changes("alpha", None, 0, 2) == []
     assert plan.changes("", template="vision")[0]["project"] == "new vision"
+
+
+def test_growth_of_a_project_is_its_months_compounded(sample):
+    rows = sample.base.model.demand.drivers.query("driver == 'gpu_hours'").drop_duplicates("project")
+    assert (rows["growth_per_month"].abs() > 0.005).any() and sample.growth_of("nobody") == 0
+    for row in rows.itertuples():
+        assert (1 + sample.growth_of(row.project)) ** (1 / 12) == pytest.approx(1 + row.growth_per_month)
 
 
 def test_owned_fleet_is_what_the_ledger_will_charge(tmp_path):
