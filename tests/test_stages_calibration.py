@@ -93,7 +93,8 @@ def test_published_prices_are_in_the_currency_or_not_there(tmp_path):
 def test_fleet_tells_power_and_life(tmp_path):
     """Two servers of 4 GPUs that draw 5 kW each: 1,250 W a GPU, at 0.1 less 0.02 / 1.3 of heat for each kWh."""
     work = job(1, "a-x", "hall", "h100", 1, *(f"2026-02-02T{hour}:00:00" for hour in ("00", "01", "02")))
-    db = make(tmp_path, fleet=[FLEET | {"in_service_date": "2026-01-01"}], jobs=[work])
+    db = make(tmp_path, fleet=[FLEET | {"in_service_date": "2026-01-01", "retire_date": "2026-09-01"}],
+              jobs=[work])  # fmt: skip
     known = Calibration("2026-02", str(db))
     assert known["gpu_watts"].value == pytest.approx(1250)
     assert known["pue"].value == 1.3 and known["server_life_years"].value == 0.25
