@@ -107,7 +107,8 @@ def connect(
 def snapshot(db: str | os.PathLike | None = None, *, wait_seconds: float = WAIT_SECONDS) -> Iterator[Path]:
     """A copy of the database as it is now, for the length of a `with` block, and no connection to the database.
 
-    What takes long and reads often reads a copy: it sees one state, and writers need not wait for it. An encrypted
+    What takes long and reads often reads a copy: it sees one state, and writers need not wait for it. The views of the
+    copy are computed once and are tables there; all of them but `charges`, which has every column. An encrypted
     database has an encrypted copy.
     """
     path = database_path(db)
@@ -115,6 +116,10 @@ def snapshot(db: str | os.PathLike | None = None, *, wait_seconds: float = WAIT_
         copy = Path(folder) / path.name
         with connect(path, wait_seconds=wait_seconds):
             _copy([path, *_logs(path)], folder)
+        with _opened(copy, True, wait_seconds) as con:
+            con.execute("set timezone = 'UTC'")
+            for name in _deep_views(con):
+                con.execute(f"create table made as from {name}; drop view {name}; alter table made rename to {name}")
         yield copy
 
 
@@ -211,7 +216,7 @@ def mart(name: str, db: str | os.PathLike | None = None, **where) -> "pd.DataFra
 
     def read() -> "pd.DataFrame":
         with connect(db) as con:
-            columns = [row[0] for row in con.execute(f"describe {name}").fetchall()]
+            columns = [row[0] for row in con.execute(f"describe {name}").fetchall()] if where else []
             if unknown := [column for column in where if column not in columns]:
                 raise DcbudgetError(f"mart {name} has no column {unknown[0]!r}; it has {', '.join(columns)}")
             condition = " and ".join(f"{column} = ?" for column in where) or "true"
@@ -244,6 +249,10 @@ def check(db: str | os.PathLike | None = None) -> "pd.DataFrame":
     """
     rows = []
     with connect(db) as con:
+        # the checks stand on the same views again and again
+        asked = set().union(*map(_words, sql("checks").values()))
+        for name in _deep_views(con, asked):
+            con.execute(f"create temp table {name} as from {name}")  # shadows the view, also in other views
         for name, text in sql("checks").items():
             about = text.splitlines()[0].removeprefix("-- ")
             rows.append(
@@ -283,7 +292,12 @@ def drop_unpublished(con: duckdb.DuckDBPyConnection) -> None:
 
 def _frame(con: duckdb.DuckDBPyConnection, statement: str, parameters: list) -> "pd.DataFrame":
     """Rows as a frame, decimals as the nearest doubles; DuckDB's own conversion is off in the last bit."""
-    found = con.sql(statement, params=parameters)
+    try:
+        # a table first: a deep view is planned anew for every question about its columns
+        con.execute(f"create or replace temp table found as {statement}", parameters)
+        found = con.sql("from temp.found")
+    except (duckdb.ParserException, duckdb.BinderException):
+        found = con.sql(statement, params=parameters)
     columns = ", ".join(
         f'"{name}"::varchar::double as "{name}"' if kind.id == "decimal" else f'"{name}"'
         for name, kind in zip(found.columns, found.types, strict=True)
@@ -474,17 +488,44 @@ def _prepare(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(sql("staging")["macros"])
     refresh_charges(con)
     for name in STAGING:
-        con.execute(f"create or replace view {name} as {sql('staging')[name]}")
-    pending = dict(sql("marts"))
-    while pending:
-        made = [name for name, text in pending.items() if not (_words(text) & pending.keys()) - {name}]
-        for name in made:
-            con.execute(f"create or replace view {name} as {pending.pop(name)}")
+        con.execute(f"create or replace view {name} as {_view(name)}")
+    for name in _marts():
+        con.execute(f"create or replace view {name} as {_view(name)}")
     con.execute(
         "create or replace table landed.about as select * from (values ('schema', ?), ('tables', ?)) t (name, value)",
         [_schema_hash(), json.dumps(_tables_known())],
     )
     con.execute("commit")
+
+
+def _view(name: str) -> str:
+    """The text of a view of staging or of a mart."""
+    return sql("staging").get(name) or sql("marts")[name]
+
+
+@cache
+def _marts() -> list[str]:
+    """The marts, each after those that it stands on."""
+    pending, ordered = dict(sql("marts")), []
+    while pending:
+        made = [name for name, text in pending.items() if not (_words(text) & pending.keys()) - {name}]
+        for name in made:
+            del pending[name]
+        ordered += made
+    return ordered
+
+
+def _deep_views(con: duckdb.DuckDBPyConnection, asked: set[str] | None = None) -> list[str]:
+    """The views of a database but `charges`, each after those that it stands on; those that are asked for, or all."""
+    there = {row[0] for row in con.execute("select view_name from duckdb_views() where not internal").fetchall()}
+    known = [name for name in (*STAGING, *_marts()) if name in there and name != "charges"]
+    if asked is None:
+        return known
+    needed = set(asked)
+    for name in reversed(known):
+        if name in needed:
+            needed |= _words(_view(name))
+    return [name for name in known if name in needed]
 
 
 def _words(text: str) -> set[str]:
