@@ -333,7 +333,7 @@ def test_what_breaks_after_the_landing_leaves_nothing(tmp_path, db):
 
 
 QUICK = settings(
-    max_examples=30,
+    max_examples=12,
     deadline=None,
     derandomize=True,
     database=None,

@@ -379,7 +379,7 @@ def test_gpu_trace_mappings_that_do_not_fit(tmp_path, db, mapping, message):
 
 
 @settings(
-    max_examples=30,
+    max_examples=12,
     deadline=None,
     derandomize=True,
     database=None,

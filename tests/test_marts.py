@@ -292,7 +292,7 @@ RUN = st.tuples(
 )
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(bill=st.lists(CHARGE, min_size=1, max_size=10), runs=st.lists(RUN, max_size=8))
 def test_showback_ties_exactly_whatever_the_hours_and_amounts(blank, bill, runs):
     blank.execute("begin")
@@ -324,7 +324,7 @@ def test_showback_ties_exactly_whatever_the_hours_and_amounts(blank, bill, runs)
         blank.execute("rollback")
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(cost=st.integers(0, 10**9), capacity=st.integers(1, 2000), hours=st.lists(st.integers(0, 2000), max_size=4))
 def test_no_share_is_off_by_more_than_a_cent(blank, cost, capacity, hours):
     """Every holder of a pool bears its hours' part of it, to the cent; idle is what is left and never negative."""

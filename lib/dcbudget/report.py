@@ -157,7 +157,8 @@ def _render(template: Path, month: str, path: Path, out: Path, given: dict[str, 
     work = _work_folder(out, name)
     try:
         report.prepare()  # once for the two that follow
-        with ThreadPoolExecutor(1) as beside:  # the notebook runs in a process of its own
+        with _environment(**{warehouse.COPY: str(path)}), ThreadPoolExecutor(1) as beside:
+            # the notebook runs in a process of its own
             sheets = beside.submit(_write_sheets, report, work / f"{NAME}.xlsx")
             _execute(_without_panels(template, work), work / f"{NAME}.ipynb", {**given, "month": name}, path)
             sheets.result()
@@ -166,6 +167,7 @@ def _render(template: Path, month: str, path: Path, out: Path, given: dict[str, 
         work.chmod(0o755)
         _swap(work, out.resolve() / name)
     finally:
+        warehouse.release(path)
         shutil.rmtree(work, ignore_errors=True)
     made = [out / name / f"{NAME}.{suffix}" for suffix in ("ipynb", "html", "xlsx")]
     return Rendered(*made, report.headline().lines(), back.give(report, path))

@@ -43,6 +43,10 @@ STAGING = ("horizon", "tariff_days", "owned_charges", "charges", "runs", "cost_l
 ATTACHED = "budget"
 # What `landed.about` calls the projects of a database that holds theirs alone.
 VIEWER = "viewer"
+# Names the copy of a database that its processes share and nobody writes into: it stays open once it is read, because
+# opening takes longer than most questions.
+COPY = "DCBUDGET_COPY"
+_held: dict[Path, duckdb.DuckDBPyConnection] = {}
 # What this process has open, and whether it is encrypted. Such a file must not be looked into: closing it gives up
 # every lock that the process has on it (POSIX fcntl), also DuckDB's.
 _open_here: dict[Path, list[bool]] = {}
@@ -121,6 +125,14 @@ def snapshot(db: str | os.PathLike | None = None, *, wait_seconds: float = WAIT_
             for name in _deep_views(con):
                 con.execute(f"create table made as from {name}; drop view {name}; alter table made rename to {name}")
         yield copy
+
+
+def release(path: Path) -> None:
+    """Close what this process holds open of a copy (`COPY`)."""
+    if con := _held.pop(path, None):
+        with _opening:
+            con.close()
+            _open_here[path.resolve()].pop()
 
 
 def convert(db: str | os.PathLike | None = None, *, encrypted: bool, wait_seconds: float = WAIT_SECONDS) -> Path:
@@ -310,6 +322,9 @@ def _opened(path: Path, write: bool, wait_seconds: float, attach: bool = False) 
     kinds = _open_here.setdefault(path.resolve(), [])
     if write:
         _seen.written()
+        release(path)
+    elif os.environ.get(COPY) == str(path) and path not in _held:
+        _held[path] = _open(path, kinds, False, wait_seconds, attach)
     con = _open(path, kinds, write, wait_seconds, attach)
     try:
         yield con
