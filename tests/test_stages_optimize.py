@@ -62,6 +62,15 @@ def test_frontier_agrees_with_single_replays_and_is_kept(replays):
     assert Frontier(replays).known()
 
 
+def test_long_sweep_takes_every_core(replays, monkeypatch):
+    assert Frontier(replays).processes == 1 and Frontier(replays, processes=3).processes == 3
+    monkeypatch.setattr("dcbudget.stages.frontier.LONG", Frontier(replays).count * len(replays.log.jobs))
+    monkeypatch.setattr("joblib.cpu_count", lambda: 7)
+    assert Frontier(replays).processes == 7 and Frontier(replays, processes=3).processes == 3
+    with pytest.raises(OutOfRange, match="processes must lie between 0 and 256"):
+        Frontier(replays, processes=-1)
+
+
 def test_stopped_sweep_keeps_nothing(replays):
     frontier = Frontier(Replays(replays.log, placement="spread"))
     with pytest.raises(DcbudgetError, match="stopped after 0 of"):

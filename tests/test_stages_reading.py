@@ -8,6 +8,7 @@ from dcbudget import warehouse
 from dcbudget.errors import DcbudgetError, MixedCurrencies, OutOfRange
 from dcbudget.ingest.load import load
 from dcbudget.stages.assess import Assessment
+from dcbudget.stages.control import Control
 from dcbudget.stages.monthly import MonthlyReport
 from dcbudget.stages.review import MonthlyReview
 from tiny import BUDGET, CHARGES, FLEET, JOBS, RULES, budget, egress, job, make, write
@@ -110,3 +111,6 @@ def test_projects_of_few_users_are_shown_together(tmp_path):
     assert shown_together.tolist() == pytest.approx((whole.loc["beta"] + whole.loc["gamma"]).tolist())
     assert "Shown together: 2 projects" in repr(review.headline()) and "Shown together" not in repr(every.headline())
     assert MonthlyReview("2026-05", db, least_group=7).reading.merged == {"alpha", "beta", "gamma"}
+    weighed = Control("2026-05", db, share_idle="fixed", idle_weights={"alpha": 3, "beta": 1, "gamma": 2}).charged
+    idle = weighed.groupby("project")["idle_share"].sum()
+    assert idle["alpha"] == pytest.approx(idle["Small groups"], abs=0.02) and idle["alpha"] > 1

@@ -19,6 +19,8 @@ KEPT = "replay_sweep"
 MOST_TIMES = 1.5
 POINTS = 13
 FLAT = 0.05
+# Jobs that a sweep replays in all, from which on starting more processes is worth it.
+LONG = 2_000_000
 # What of the suppositions a replay depends on.
 USED = ("checkpoint_minutes", "restart_minutes", "unknown_job_hours")
 # What of a replay the money is worked out from.
@@ -33,12 +35,12 @@ class Frontier:
     Parameters
     ----------
     replays : the log, and how it is replayed.
-    processes : that replay at once.
+    processes : that replay at once; 0 for one a core where the sweep is long enough to gain by it, else one.
     """
 
-    def __init__(self, replays: Replays, processes: int = 1):
+    def __init__(self, replays: Replays, processes: int = 0):
         self.replays, self.log = replays, replays.log
-        self.processes = whole_in_range("processes", processes, 1, 256)
+        self._processes = whole_in_range("processes", processes, 0, 256)
         self._points: pd.DataFrame | None = None
 
     @property
@@ -52,6 +54,15 @@ class Frontier:
     def count(self) -> int:
         """Replays of the whole sweep."""
         return len(POLICIES) * len(self.nodes)
+
+    @property
+    def processes(self) -> int:
+        """How many replay at once."""
+        if self._processes or self.count * len(self.log.jobs) < LONG:
+            return self._processes or 1
+        from joblib import cpu_count
+
+        return cpu_count()
 
     def points(
         self,
