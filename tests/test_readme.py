@@ -8,9 +8,10 @@ import subprocess
 import textwrap
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
-from dcbudget import warehouse
+from dcbudget import adjustments, warehouse
 from dcbudget.models.planning import DRIVERS
 from dcbudget.sample import write_sample
 from dcbudget.stages.plan import Plan
@@ -34,6 +35,8 @@ def test_own_data_in_ten_minutes(desk: Path) -> None:
     assert len(OWN_DATA) >= 6
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DCBUDGET_")}
     for command in OWN_DATA:
+        if "adjust list" in command:
+            proposals(desk / "data/private/budget.duckdb")
         program = shutil.which("dcbudget", path=str(ROOT / ".venv/bin")) or "dcbudget"
         typed = command.replace(".venv/bin/dcbudget", program)
         done = subprocess.run(typed, shell=True, cwd=desk, env=environment, capture_output=True, text=True)
@@ -41,6 +44,17 @@ def test_own_data_in_ten_minutes(desk: Path) -> None:
     assert (desk / "reports/2026-06/review.html").exists()
     assert (desk / "reports/budget_vs_actual.xlsx").exists()
     assert (desk / "reports/budget_2026.xlsx").exists()
+    assert adjustments.ledger(desk / "data/private/budget.duckdb")["status"].tolist() == ["accepted", "rejected"]
+
+
+def proposals(db: Path) -> None:
+    """Two adjustments that somebody proposed on the day of the README's."""
+    july = pd.Timestamp("2026-07-01")
+    for saving in (100.0, 200.0):
+        adjustments.propose(
+            owner="owner of vision", date="2026-07-03", promised_saving=saving, currency="USD", first_month=july,
+            last_month=july, from_project="vision", counterfactual="run rate", db=db,
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"(?:`|^    )make ([a-z]+)", TEXT, re.M))))
