@@ -10,11 +10,12 @@ import pandas as pd
 import papermill
 import pytest
 
-from dcbudget import adjustments, budget
+from dcbudget import adjustments, budget, warehouse
 from dcbudget.errors import DcbudgetError, OutOfRange
 from dcbudget.ingest.load import load
 from dcbudget.models.adjustment import by_line
 from dcbudget.stages.adjust import Adjust
+from dcbudget.stages.monthly import MonthlyReport
 from tiny import budget as line
 from tiny import egress, make, write
 
@@ -131,6 +132,12 @@ def test_from_proposal_to_measured_saving(desk, stage, tmp_path):
     kept = adjustments.ledger(db).set_index("adjustment_id")["realised_saving"]
     assert kept.to_dict() == pytest.approx(found["realised"].to_dict(), abs=0.005)
     assert "30 (25 to 40)" in repr(later.ledger())
+    with warehouse.connect(db, write=True) as con:
+        con.execute("update adjustments set realised_saving = null, measured_month = null")
+    MonthlyReport("2026-06", db).record(db)
+    kept = adjustments.ledger(db).set_index("adjustment_id")
+    assert kept["realised_saving"].tolist()[:2] == [30, 30] and kept["realised_saving"].iloc[2] > 0
+    assert (kept["measured_month"] == "2026-06-01").all()
 
 
 def test_earned_value_needs_every_field(stage):

@@ -314,8 +314,11 @@ class Adjust:
         frame = adjustments.ledger(self.db)
         return list(frame.loc[frame["status"] == adjustments.PROPOSED, "adjustment_id"])
 
-    def measured(self, record: bool = False) -> pd.DataFrame:
-        """The accepted adjustments that began by this month, with what they saved so far; `record` writes it down."""
+    def measured(self, record: bool = False, database: str = "", wait_seconds: float = 60.0) -> pd.DataFrame:
+        """The accepted adjustments that began by this month, with what they saved so far.
+
+        `record` writes it down, in another database than is read where one is named.
+        """
         frame = adjustments.ledger(self.db)
         frame = frame[(frame["status"] == adjustments.ACCEPTED) & (frame["first_month"] <= self.month)]
         rows = []
@@ -323,7 +326,9 @@ class Adjust:
             saving = self._saved(line)
             rows.append((line.adjustment_id, saving.saving, saving.low, saving.high))
             if record:
-                adjustments.record_realised(line.adjustment_id, self.month, saving, self.db)
+                adjustments.record_realised(
+                    line.adjustment_id, self.month, saving, database or self.db, wait_seconds=wait_seconds
+                )
         return pd.DataFrame(rows, columns=["adjustment_id", "realised", "low", "high"])
 
     def _saved(self, line) -> adjustment.Saving:

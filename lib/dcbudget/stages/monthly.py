@@ -81,6 +81,14 @@ class MonthlyReport:
                       self.review.run_rate_months, least_group=self._least_group)  # fmt: skip
 
     @cached_property
+    def adjust(self) -> Adjust | None:
+        """The budget that was adjusted; None where there is no plan, or no adjustment was ever proposed."""
+        if not len(adjustments.ledger(self.review.db)) or not self.review.plan_version:
+            return None
+        return Adjust(self._name, self._database, self._plan, self.currency, self.review.fiscal_year_start,
+                      known_events=self._events)  # fmt: skip
+
+    @cached_property
     def feedback(self) -> Feedback:
         """The values that go back to the next plan."""
         return Feedback(self.forecasts)
@@ -157,11 +165,10 @@ class MonthlyReport:
 
     def adjustments(self) -> Table:
         """The ledger of adjustments: promised and realised savings."""
-        if not len(adjustments.ledger(self.review.db)) or not self.review.plan_version:
+        if not self.adjust:
             names = {"adjustment_id": "Adjustment"}
             return Table(pd.DataFrame(columns=list(names)), names, "No budget was adjusted (6_adjust proposes)")
-        return Adjust(self._name, self._database, self._plan, self.currency, self.review.fiscal_year_start,
-                      known_events=self._events).ledger()  # fmt: skip
+        return self.adjust.ledger()
 
     def energy(self) -> Table:
         """Energy, carbon and cost of power of the owned fleet."""
@@ -188,8 +195,10 @@ class MonthlyReport:
         }  # fmt: skip
 
     def record(self, database: str = "", wait_seconds: float = 60.0) -> int:
-        """Keep what the month measured in a database, and what it forecast beside; how many values were measured."""
+        """Keep in a database what the month measured, forecast, and saved by adjustments; how many were measured."""
         self.forecasts.keep()
+        if self.adjust:
+            self.adjust.measured(True, database, wait_seconds)
         return budget.record_calibration(self.feedback.records, database or None, wait_seconds=wait_seconds)
 
 
