@@ -4,13 +4,13 @@ import json
 import os
 import sys
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from dcbudget.errors import DcbudgetError
+from dcbudget.printed import plain, print_alerts, print_frame, print_plan, print_results, print_table, result_as_dict
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -83,9 +83,9 @@ def load(
             wait_seconds=wait,
         )
     if as_json:
-        print(json.dumps({"files": [_result_as_dict(result) for result in results]}, indent=2))
+        print(json.dumps({"files": [result_as_dict(result) for result in results]}, indent=2))
     else:
-        _print_results(results)
+        print_results(results)
     if any(result.status in ("failed", "refused") for result in results):
         raise typer.Exit(1)
     if strict and any(result.rows_rejected for result in results):
@@ -97,7 +97,7 @@ def formats() -> None:
     """List the formats that can be loaded."""
     from dcbudget.ingest import READERS
 
-    _print_table(["format", "table", "what it is"], [[r.name, r.dataset, r.about] for r in READERS])
+    print_table(["format", "table", "what it is"], [[r.name, r.dataset, r.about] for r in READERS])
 
 
 @app.command()
@@ -110,10 +110,10 @@ def check(db: Database = None, as_json: Json = False) -> None:
     if as_json:
         print(json.dumps({"checks": found.to_dict("records"), "conformance": findings.to_dict("records")}, indent=2))
     else:
-        _print_table(list(found.columns), found.astype(str).values.tolist())
+        print_table(list(found.columns), found.astype(str).values.tolist())
         if len(findings):
             print("\nFOCUS conformance: findings against the version of each file; rows are empty for a whole column")
-            _print_table(list(findings.columns), findings.fillna("").astype(str).values.tolist())
+            print_table(list(findings.columns), findings.fillna("").astype(str).values.tolist())
     if (found["offending_rows"] > 0).any():
         raise typer.Exit(1)
 
@@ -144,15 +144,15 @@ def query(
         names = [column[0] for column in result.description or []]
         rows = result.fetchall() if names else []
     if as_json:
-        print(json.dumps([dict(zip(names, row, strict=True)) for row in rows], default=_plain, indent=2))
+        print(json.dumps([dict(zip(names, row, strict=True)) for row in rows], default=plain, indent=2))
     elif as_csv:
         import csv
 
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(names)
-        writer.writerows([["" if value is None else _plain(value) for value in row] for row in rows])
+        writer.writerows([["" if value is None else plain(value) for value in row] for row in rows])
     else:
-        _print_table(names, [["" if value is None else str(_plain(value)) for value in row] for row in rows])
+        print_table(names, [["" if value is None else str(plain(value)) for value in row] for row in rows])
 
 
 @app.command()
@@ -239,7 +239,7 @@ def export(
         from dcbudget.viewer import export_projects
 
         exported = export_projects(project, file, db, wait)
-        _print_table(["table", "rows"], [[name, f"{count:,}"] for name, count in exported.items()], right_from=1)
+        print_table(["table", "rows"], [[name, f"{count:,}"] for name, count in exported.items()], right_from=1)
         print(f"of {', '.join(sorted(set(project)))} in {file}")
         return
     print(f"{rows:,} rows of {table} in {file}")
@@ -277,7 +277,7 @@ def measure(
         from dcbudget.ingest.load import load as load_files
 
         results = load_files([out], db, wait_seconds=wait)
-        _print_results(results)
+        print_results(results)
         if any(result.status == "failed" for result in results):
             raise typer.Exit(1)
     else:
@@ -313,7 +313,7 @@ def budget_list(db: Database = None, as_json: Json = False) -> None:
     """List the plan versions with their status, months and amounts."""
     from dcbudget.budget import versions
 
-    _print_frame(versions(db), as_json)
+    print_frame(versions(db), as_json)
 
 
 @budget.command("export")
@@ -341,7 +341,7 @@ def budget_import(
     """Save a spreadsheet that was handed back as a new draft, or say which of its cells do not tie."""
     from dcbudget.budget import import_workbook
 
-    _print_plan(import_workbook(file, name, db, wait_seconds=wait))
+    print_plan(import_workbook(file, name, db, wait_seconds=wait))
 
 
 @budget.command("approve")
@@ -349,7 +349,7 @@ def budget_approve(version: PlanName, db: Database = None, wait: Wait = WAIT_SEC
     """Approve a plan version, which then stays as it is; reports compare with the last approved one by name."""
     from dcbudget.budget import approve
 
-    _print_plan(approve(version, db, wait_seconds=wait))
+    print_plan(approve(version, db, wait_seconds=wait))
 
 
 @budget.command("compare")
@@ -363,7 +363,7 @@ def budget_compare(
     """Show two plan versions beside each other, with their totals."""
     from dcbudget.budget import compare
 
-    _print_frame(compare(a, b, db, by=[name.strip() for name in by.split(",") if name.strip()]), as_json)
+    print_frame(compare(a, b, db, by=[name.strip() for name in by.split(",") if name.strip()]), as_json)
 
 
 adjust = typer.Typer(no_args_is_help=True, help="Adjustments: list, accept and reject what was proposed.")
@@ -381,7 +381,7 @@ def adjust_list(
     """List the adjustments with what they promised and what they saved."""
     from dcbudget.adjustments import summary
 
-    _print_frame(summary(status, db), as_json)
+    print_frame(summary(status, db), as_json)
 
 
 @adjust.command("accept")
@@ -401,7 +401,7 @@ def adjust_accept(
     found, plan = accept(adjustment, day, consent=consent, plan_version=name, status=status, db=db, wait_seconds=wait)
     print(found)
     if plan is not None:
-        _print_plan(plan)
+        print_plan(plan)
 
 
 @adjust.command("reject")
@@ -457,7 +457,7 @@ def alerts_find(
         print(json.dumps({"title": found.title(len(news)), "new": news, "alerts": shown}, indent=2))
     else:
         print(found.title(len(news)))
-        _print_alerts(shown)
+        print_alerts(shown)
     if webhook or mail_file:
         from dcbudget import notify
 
@@ -483,7 +483,7 @@ def alerts_list(
     if as_json:
         print(json.dumps(rows, indent=2))
     else:
-        _print_alerts(rows)
+        print_alerts(rows)
 
 
 @alerts.command("acknowledge")
@@ -491,7 +491,7 @@ def alerts_acknowledge(alert_id: AlertId, note: Note = "", db: Database = None, 
     """Take note of an alert, which then keeps its state until it is closed."""
     from dcbudget.alerts import acknowledge, told
 
-    _print_alerts(told(acknowledge(alert_id, note, db, wait_seconds=wait)))
+    print_alerts(told(acknowledge(alert_id, note, db, wait_seconds=wait)))
 
 
 @alerts.command("close")
@@ -499,7 +499,7 @@ def alerts_close(alert_id: AlertId, note: Note = "", db: Database = None, wait: 
     """Close an alert by hand, for good."""
     from dcbudget.alerts import close, told
 
-    _print_alerts(told(close(alert_id, note, db, wait_seconds=wait)))
+    print_alerts(told(close(alert_id, note, db, wait_seconds=wait)))
 
 
 def main() -> None:
@@ -565,123 +565,6 @@ def _parameters(pairs: list[str]) -> dict[str, object]:
         except ValueError:
             values[name] = text
     return values
-
-
-def _result_as_dict(result) -> dict:
-    return {
-        "path": str(result.path),
-        "format": result.format,
-        "rows_read": result.rows_read,
-        "rows_loaded": result.rows_loaded,
-        "rows_rejected": result.rows_rejected,
-        "rows_skipped": result.rows_skipped,
-        "cost": [
-            {
-                "currency": c.currency,
-                "read": _money(c.read),
-                "loaded": _money(c.loaded),
-                "rejected": _money(c.rejected),
-            }
-            for c in result.cost
-        ],
-        "status": result.status,
-        "message": result.message,
-    }
-
-
-def _print_results(results: list) -> None:
-    rows = []
-    for result in results:
-        money = result.cost or [None]
-        for cost in money:
-            rows.append([
-                result.path.name, result.format, result.status,
-                f"{result.rows_read:,}", f"{result.rows_loaded:,}", f"{result.rows_rejected:,}",
-                *([cost.currency, *(f"{amount:,.2f}" for amount in (cost.read, cost.loaded, cost.rejected))]
-                  if cost else [""] * 4),
-            ])  # fmt: skip
-    head = [
-        "file",
-        "format",
-        "status",
-        "rows read",
-        "loaded",
-        "rejected",
-        "currency",
-        "money read",
-        "loaded",
-        "rejected",
-    ]
-    _print_table(head, rows, right_from=3)
-    for result in results:
-        if result.status in ("failed", "refused"):
-            print(f"{result.status}: {result.message}", file=sys.stderr)
-        elif result.rows_rejected:
-            print(f"{result.path.name}: {result.message}", file=sys.stderr)
-
-
-def _print_table(names: list[str], rows: list[list[str]], right_from: int = 10_000) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for position, name in enumerate(names):
-        table.add_column(escape(name), justify="right" if position >= right_from else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(escape(str(cell)) for cell in row))
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=200)
-    console.print(table)
-
-
-def _print_plan(plan) -> None:
-    print(plan)
-    for remark in plan.remarks:
-        print(remark)
-
-
-def _print_frame(frame, as_json: bool) -> None:
-    """A table of plan versions or adjustments: months as YYYY-MM, money in cents, what is compared with its totals."""
-    for name in (name for name in frame if str(frame[name].dtype).startswith("datetime")):
-        frame[name] = frame[name].dt.strftime("%Y-%m")
-    if as_json:
-        print(json.dumps(frame.to_dict("records"), indent=2))
-        return
-    rows = frame.to_dict("records")
-    if "change" in frame:
-        totals = frame.groupby("currency", as_index=False)[["a", "b", "change"]].sum()
-        rows += [{next(iter(frame)): "Total", **row} for row in totals.to_dict("records")]
-    money = ("amount", "a", "b", "change", "promised")
-    texts = [[f"{row[name]:z,.2f}" if name in money else row.get(name, "") for name in frame] for row in rows]
-    numbers = [position for position, name in enumerate(frame) if name in ("lines", *money)]
-    _print_table(list(frame), texts, right_from=min(numbers))
-
-
-def _print_alerts(rows: list[dict]) -> None:
-    names = ["alert", "state", "kind", "scope", "since", "until", "money", "what", "note"]
-    _print_table(names, [
-        [row["alert_id"], row["state"], row["kind"], row["scope"], row["since"], row["until"],
-         "" if row["money"] is None else f"{row['money']:z,.0f} {row['currency']}", row["what"], row["note"]]
-        for row in rows
-    ])  # fmt: skip
-
-
-def _money(value: Decimal) -> str:
-    text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _plain(value):
-    """A value as JSON and CSV show it: exact decimals, ISO times."""
-    if isinstance(value, Decimal):
-        return _money(value)
-    if isinstance(value, datetime) or hasattr(value, "isoformat"):
-        return value.isoformat()
-    if isinstance(value, int | float | str | bool | list | dict):
-        return value
-    return str(value)
 
 
 if __name__ == "__main__":
