@@ -230,3 +230,48 @@ def test_a_first_value_that_fails_still_makes_the_panel():
     view = View()
     live([], view, redraw)
     assert "not yet" in view.message.value
+
+
+class TwoTabs:
+    """A panel of two tabs, the second of which can fail in two ways; what the tabs say as each redraw begins."""
+
+    def __init__(self):
+        self.pick, self.views, self.said = choice("x", ["1", "2", "bad", "worse"], "1"), {"a": View(), "b": View()}, []
+        live([self.pick], self.views, self.redraw)
+
+    def redraw(self):
+        self.said.append(self.alerts())
+        headline, table = number(self.pick.value)
+        self.views["a"].show(headline, None, table)
+        if self.pick.value == "bad":
+            raise DcbudgetError("no bad values")
+        if self.pick.value == "worse":
+            raise ZeroDivisionError("by <nothing>")
+        self.views["b"].show(headline, None, table)
+
+    def alerts(self):
+        return [view.message.value for view in self.views.values()]
+
+    def tables(self):
+        return [view.table.value for view in self.views.values()]
+
+
+def test_error_of_one_tab_stands_under_every_tab_and_is_gone_before_the_next_redraw_begins():
+    """The first tab's results are there while the others are still drawn."""
+    tabs = TwoTabs()
+    tabs.pick.value = "bad"
+    assert all("no bad values" in said for said in tabs.alerts()) and tabs.tables() == ["", ""]
+    tabs.pick.value = "2"
+    assert tabs.said == [["", ""]] * 3
+    assert tabs.alerts() == ["", ""] and all(">2<" in table for table in tabs.tables())
+
+
+def test_fault_of_the_program_leaves_nothing_that_passes_for_an_answer():
+    """It goes on to Jupyter's log as well, and the next good value recovers."""
+    tabs = TwoTabs()
+    with pytest.raises(ZeroDivisionError):
+        tabs.pick.value = "worse"
+    assert all("cannot be drawn (ZeroDivisionError: by &lt;nothing&gt;)" in said for said in tabs.alerts())
+    assert tabs.tables() == ["", ""]
+    tabs.pick.value = "2"
+    assert tabs.alerts() == ["", ""] and all(">2<" in table for table in tabs.tables())

@@ -130,7 +130,7 @@ class View:
             self.chart.chart = chart
             self.chart_box.children = (self.chart,)
 
-    def fail(self, error: Exception) -> None:
+    def fail(self, error: Exception | str) -> None:
         """Show a sentence in place of the results."""
         self.message.value = f'<p role="alert" style="color:#b42318">{escape(str(error))}</p>'
         self.headline.value = self.table.value = ""
@@ -166,17 +166,28 @@ def live(
 ) -> widgets.VBox:
     """A panel: its controls over its view, or over several under tabs; every change redraws.
 
+    The sentence of an error goes as the next redraw begins, under every tab, so that it never stands beside results.
+
     `shown` stands above the view in place of the controls, where these are set in boxes or have remarks beside them.
     """
     views = view if isinstance(view, dict) else {"": view}
 
+    def fail(error: Exception | str) -> None:
+        for each in views.values():
+            each.fail(error)
+
     def guarded(_=None) -> None:
+        for each in views.values():
+            each.message.value = ""
         try:
             with charts.unchecked():
                 redraw()
         except DcbudgetError as error:
-            for each in views.values():
-                each.fail(error)
+            fail(error)
+        except Exception as error:
+            # what was drawn before would pass for the answer to what the controls have now
+            fail(f"these values cannot be drawn ({type(error).__name__}: {error})")
+            raise
 
     for control in controls:
         control.observe(guarded, names="value")
