@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from dcbudget import alerts, charts
 from dcbudget.cli import app
 from dcbudget.errors import DcbudgetError
+from dcbudget.models.anomaly import runs
 from dcbudget.stages import alerts as stage
 from dcbudget.stages.alerts import Alerts
 
@@ -216,3 +217,14 @@ def test_the_command_records_sends_and_decides(sample_db, june, tmp_path, monkey
     assert "no alert 'zz'" in str(run("close", "zz").exception)
     states = alerts.of_month(june.month, db)["state"].value_counts().to_dict()
     assert states == {"open": 5, "closed": 5, "acknowledged": 1}
+
+
+def test_rules_that_are_tried_find_what_they_would_find_from_the_start(june):
+    """What was found once of any money is cut at theirs."""
+    for least in (0.0, 1000.0):
+        tried = june.tried(june.rules.sensitivity, least).findings
+        loops = list(runs.crash_loops(june._jobs, june.as_of, least))
+        idle = list(runs.held_idle(june._jobs, june.as_of, least))
+        assert loops and idle
+        for kind, found in (("failing run", loops), ("GPUs held and idle", idle)):
+            assert sorted(tried.loc[tried["kind"] == kind, "money"]) == sorted(one.money for one in found)

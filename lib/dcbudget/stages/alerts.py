@@ -112,17 +112,32 @@ class Alerts:
         least = self.rules.least_money
         return anomaly.frame_of([
             *spend.findings(self.watched),
-            *runs.diverging(self._losses, self._runs, self.as_of, self.least_run_money),
-            *runs.stalled(self._logs, self._runs, self.as_of, self.least_run_money),
-            *runs.crash_loops(self._jobs, self.as_of, least),
-            *runs.held_idle(self._jobs, self.as_of, least),
+            *self._of_runs,
+            *(one for one in self._of_jobs if not one.money < least),
             *bills.idle_commitments(self._commitments, self.as_of, least),
             *bills.capacity_down(self._downtime, self.as_of, least),
             *bills.price_changes(self._prices, self.as_of, least),
             *bills.restated(self._restated, self.as_of, least),
-            *bills.missing_bills(self._billed_days, self.as_of),
+            *self._missing,
             *self._budgets(),
         ])  # fmt: skip
+
+    # What no rule that may be tried bears upon, or only the least money, is found once for all of them.
+
+    @cached_property
+    def _of_runs(self) -> list[anomaly.Finding]:
+        least = self.least_run_money
+        return [*runs.diverging(self._losses, self._runs, self.as_of, least),
+                *runs.stalled(self._logs, self._runs, self.as_of, least)]  # fmt: skip
+
+    @cached_property
+    def _of_jobs(self) -> list[anomaly.Finding]:
+        """Of any money."""
+        return [*runs.crash_loops(self._jobs, self.as_of, 0.0), *runs.held_idle(self._jobs, self.as_of, 0.0)]
+
+    @cached_property
+    def _missing(self) -> list[anomaly.Finding]:
+        return list(bills.missing_bills(self._billed_days, self.as_of))
 
     @cached_property
     def of_month(self) -> pd.DataFrame:
@@ -224,14 +239,13 @@ class Alerts:
         review_of, least = self.review, self.rules.least_money
         if not review_of.plan_version:
             return []
-        lines = review_of.lines.groupby(["project", "month"], as_index=False)[["budget", "actual"]].sum()
-        lines = budgets.with_total(lines, ["budget", "actual"])
+        lines = self._budget_lines
         billed = lines[lines["month"].isin(review_of.months) & (lines["month"] + MONTH <= self.as_of)]
         return [
             *budgets.over_month(billed, self.as_of, least),
             *budgets.near_month(self._this_month, self.month, self.as_of, least),
             *budgets.over_year(lines, self.as_of, review_of.fiscal_year_start, least),
-            *budgets.forecast_over(self._landings(lines), self.as_of, least),
+            *budgets.forecast_over(self._landings, self.as_of, least),
         ]
 
     @cached_property
@@ -243,11 +257,18 @@ class Alerts:
         amounts = ["budget", "actual", "planned"]
         return budgets.with_total(lines.groupby(["month", "project"], as_index=False)[amounts].sum(), amounts)
 
-    def _landings(self, lines: pd.DataFrame) -> pd.DataFrame:
+    @cached_property
+    def _budget_lines(self) -> pd.DataFrame:
+        """Budget and actual by project and month, with their totals."""
+        lines = self.review.lines.groupby(["project", "month"], as_index=False)[["budget", "actual"]].sum()
+        return budgets.with_total(lines, ["budget", "actual"])
+
+    @cached_property
+    def _landings(self) -> pd.DataFrame:
         """The run-rate landing of every project at the end of every month of this fiscal year."""
         start, _ = review.fiscal_year_of(self.month, self.review.fiscal_year_start)
         rows = []
-        for project, own in lines.groupby("project", sort=True):
+        for project, own in self._budget_lines.groupby("project", sort=True):
             known = own.assign(actual=own["actual"].where(own["month"].isin(self.review.months)))
             for month in (month for month in self.review.months if start <= month <= self.month):
                 end = review.run_rate_landing(
