@@ -77,6 +77,7 @@ def test_the_oldest_results_of_a_name_go(database, monkeypatch):
     assert results.listed("waits", database)["gpus"].tolist() == [3, 2]
     tables = warehouse.query("select count(*) as n from duckdb_tables() where schema_name = 'kept'", database)
     assert tables["n"].item() == 3 and results.kept("waits", results.key_of({"gpus": 1}), database) is None
+    assert [results.is_kept("waits", results.key_of({"gpus": gpus}), database) for gpus in (1, 3)] == [False, True]
 
 
 def test_empty_results_are_results(database):

@@ -85,6 +85,12 @@ def kept(name: str, key: str, db: str | Path | None = None) -> pd.DataFrame | No
         return con.sql(f"select * exclude (x_row) from kept.{table} order by x_row").df() if there else None
 
 
+def is_kept(name: str, key: str, db: str | Path | None = None) -> bool:
+    """Whether there is a result; the database is opened for it only where it has changed since it was asked."""
+    asked = "select 1 from duckdb_tables() where schema_name = 'kept' and table_name = ?"
+    return not warehouse.query(asked, db, [_table(name, key)]).empty
+
+
 def keep(
     name: str,
     key: str,

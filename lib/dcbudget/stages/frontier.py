@@ -87,7 +87,8 @@ class Frontier:
         """Whether the replays are there, so that nothing has to be computed."""
         if self._points is None:
             key = results.key_of({**self._parameters, "jobs": self.log.jobs})
-            self._points = results.kept(KEPT, key, self.log.db)
+            if results.is_kept(KEPT, key, self.log.db):
+                self._points = results.kept(KEPT, key, self.log.db)
         return self._points is not None
 
     @property
