@@ -75,14 +75,14 @@ def split(amount: float, weights: pd.Series) -> pd.Series:
     amount : money, of either sign.
     weights : at least one, none negative, their sum above 0.
     """
-    exact = amount * weights / weights.sum()
-    cents = (exact * 100).astype("float64").round(6).floordiv(1)
+    weight = weights.to_numpy(dtype=float)
+    exact = amount * weight / weight.sum()
+    cents = np.floor(np.round(exact * 100, 6))
     left = round(amount * 100 - cents.sum())
-    order = (exact * 100 - cents).sort_values(ascending=False, kind="stable").index
-    cents.loc[order[: max(left, 0)]] += 1
+    cents[np.argsort(cents - exact * 100, kind="stable")[: max(left, 0)]] += 1
     parts = cents / 100
-    parts.loc[exact.abs().idxmax()] += amount - parts.sum()
-    return parts
+    parts[np.abs(exact).argmax()] += amount - parts.sum()
+    return pd.Series(parts, weights.index, name=weights.name)
 
 
 def whole_cents(amounts: np.ndarray) -> np.ndarray:

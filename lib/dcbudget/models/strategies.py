@@ -1,6 +1,7 @@
 """Ways of training side by side: what each takes in time and money, and which are worth considering."""
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ from dcbudget.models import cost
 from dcbudget.models.performance import (
     KERNEL_EFFICIENCY,
     Cluster,
+    Recommendation,
     Scaling,
     Transformer,
     kernel_efficiency_of,
@@ -42,7 +44,7 @@ def calibrated(model: Transformer, cluster: Cluster, mfu: float, **run) -> float
     gpus = min(cluster.gpus, cluster.gpus_per_node)
     while True:
         nodes = replace(cluster, gpus=gpus)
-        best = recommend_parallelism(model, nodes, **run)
+        best = _recommended(model, nodes, tuple(run.items()))
         if best.fits:
             split = {name: getattr(best, name) for name in SPLIT}
             split["sync"] = PARAMETER_SERVER if best.choice == PARAMETER_SERVER else ALL_REDUCE
@@ -50,6 +52,12 @@ def calibrated(model: Transformer, cluster: Cluster, mfu: float, **run) -> float
         if gpus >= cluster.gpus:
             return KERNEL_EFFICIENCY
         gpus = min(2 * gpus, cluster.gpus)
+
+
+@lru_cache(maxsize=16)
+def _recommended(model: Transformer, cluster: Cluster, run: tuple) -> Recommendation:
+    """The split that is looked at again and again while only prices or the MFU change."""
+    return recommend_parallelism(model, cluster, **dict(run))
 
 
 def priced(

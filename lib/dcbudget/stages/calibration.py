@@ -86,6 +86,7 @@ class Calibration:
         self.months = pd.date_range(end=self.month, periods=MONTHS, freq="MS")
         self.reading = Reading(database, currency, self.month, least_group=1)  # shows no project
         self.currency = self.reading.currency
+        self._measures: dict[str | tuple[str, str], Measure] = {}
 
     def __getitem__(self, name: str) -> Measure:
         """A measure by its name.
@@ -94,6 +95,11 @@ class Calibration:
         ------
         DcbudgetError : there is no measure of that name.
         """
+        if name not in self._measures:
+            self._measures[name] = self._measure(name)
+        return self._measures[name]
+
+    def _measure(self, name: str) -> Measure:
         if name in LEARNED:
             return self._start(calibration.measure(name, *LEARNED[name][:2], Spread(), "", None))
         if name not in LABELS:
@@ -121,7 +127,10 @@ class Calibration:
         """
         if kind not in PRICES:
             raise DcbudgetError(f"a kind of price is one of {', '.join(PRICES)}, not {kind!r}")
-        return self._price(gpu_model, kind)
+        key = gpu_model, kind
+        if key not in self._measures:
+            self._measures[key] = self._price(gpu_model, kind)
+        return self._measures[key]
 
     def money(self, gpu_model: str, kind: str) -> float:
         """The value of `price`.
@@ -380,7 +389,7 @@ class Calibration:
             listed = self._listed[(self._listed["gpu_model"] == gpu_model) & (self._listed["kind"] == kind)]
             found, source = calibration.quantiles(listed["price"]), "price list"
         if not found.count and kind in DISCOUNTS:
-            below, on_demand = self[DISCOUNTS[kind]], self._price(gpu_model, "on-demand")
+            below, on_demand = self[DISCOUNTS[kind]], self.price(gpu_model, "on-demand")
             if on_demand.count:
                 value, low, high = (on_demand.value * (1 - share) for share in (below.value, below.high, below.low))
                 found = Spread(value, low, high, on_demand.count)

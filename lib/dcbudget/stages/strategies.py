@@ -49,7 +49,7 @@ class Comparison:
     price_kind: str
     price: float
 
-    @property
+    @cached_property
     def choices(self) -> tuple[pd.Series, pd.Series, pd.Series]:
         """Of the frontier the quickest point, the quickest that costs little more than the cheapest, the cheapest."""
         front = self.points[self.points["pareto"]]
@@ -220,7 +220,8 @@ class Strategies(Renting):
             f"hours against money by strategy and GPUs, {compared.price_kind} price of {compared.accelerator},"
             f" {self.currency}; filled: on the frontier"
         )
-        return control.frontier(compared.points, compared.lines, self._comparison_finding(compared), subtitle)
+        points = compared.points[["strategy", "gpus", "nodes", "hours", "gpu_hours", "cost", "pareto"]]
+        return control.frontier(points, compared.lines, self._comparison_finding(compared), subtitle)
 
     def comparison_table(self, compared: Comparison) -> Table:
         """The strategies on the frontier, the best of each that is not, and those that do not fit."""

@@ -151,10 +151,10 @@ def _rows(found: Case, shares: np.ndarray) -> pd.DataFrame:
             if (left := found.gpu_hours[k, t] - used.get((k, t), 0.0)) > SOME * found.gpu_hours[k, t]]  # fmt: skip
     frame = pd.concat([frame, pd.DataFrame(idle, columns=frame.columns)]).astype({"w": int, "k": int, "t": int})
     frame = frame.sort_values(["t", "k", "w"], ignore_index=True)
-    frame["money"] = 0.0
-    for (k, t), group in frame.groupby(["k", "t"]):
-        total = round(found.price[k, t] * group["gpu_hours"].sum(), 2)
-        frame.loc[group.index, "money"] = split(total, group["gpu_hours"])
+    money = np.zeros(len(frame))
+    for (k, t), places in frame.groupby(["k", "t"]).indices.items():
+        part = frame["gpu_hours"].iloc[places]
+        money[places] = split(round(found.price[k, t] * part.sum(), 2), part)
     names, projects = [*found.workloads, IDLE], [*found.projects, IDLE]
     of = np.append(found.project, len(found.projects))
     return pd.DataFrame({
@@ -164,7 +164,7 @@ def _rows(found: Case, shares: np.ndarray) -> pd.DataFrame:
         "kind": [found.kinds[k] for k in frame["k"]],
         "paid": np.where(found.fixed[frame["k"], frame["t"]], "fixed", "use"),
         "gpu_hours": frame["gpu_hours"],
-        "money": frame["money"].round(2),
+        "money": money.round(2),
     })  # fmt: skip
 
 

@@ -282,13 +282,15 @@ def _reason(best: pd.Series, found: pd.DataFrame, cluster: Cluster, usable_memor
     room = usable_memory * cluster.accelerator.memory_gb
     text = [f"{best['strategy']}, {_named(best)}, on {_gpus(best['gpus'])}: {best['memory_gb']:,.0f} of {room:,.0f} GB"
             f" a GPU, {_spent(best)}"]  # fmt: skip
+    of, gpus, fits, hours, memory = (
+        found[name].to_numpy() for name in ("strategy", "gpus", "fits", "hours", "memory_gb")
+    )
     for strategy in STRATEGIES:
-        others = found[(found["strategy"] == strategy) & (found["gpus"] == best["gpus"])]
-        if strategy == best["strategy"] or others.empty:
+        others = np.flatnonzero((of == strategy) & (gpus == best["gpus"]))
+        if strategy == best["strategy"] or not len(others):
             continue
-        other = others.iloc[0]
-        if other["fits"]:
-            text.append(f"{strategy} takes {other['hours'] / best['hours']:,.2f} times as long")
+        if fits[others[0]]:
+            text.append(f"{strategy} takes {hours[others[0]] / best['hours']:,.2f} times as long")
         else:
-            text.append(f"{strategy} does not fit ({others['memory_gb'].min():,.0f} GB)")
+            text.append(f"{strategy} does not fit ({memory[others].min():,.0f} GB)")
     return "; ".join(text)

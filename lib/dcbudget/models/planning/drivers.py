@@ -119,6 +119,7 @@ def demand(
     """
     rows, quantity = [], np.zeros((len(drivers), len(months)))
     of_month = months.days_in_month.to_numpy() / DAYS_PER_MONTH
+    number = months.year.to_numpy() * 12 + months.month.to_numpy()
     for at, given in enumerate(drivers):
         kind = given.get("driver")
         if kind not in DRIVERS:
@@ -131,7 +132,7 @@ def demand(
         start = month_of(given.get("start"), months[0], who)
         length = whole(f"months of {who}", given.get("months") or 0, 0, 1200)
         length = length or int(kind in ("training", "epochs"))
-        since = (months.year - start.year) * 12 + months.month - start.month
+        since = number - (start.year * 12 + start.month)
         runs = (since >= 0) & ((since < length) | (length == 0))
         level = np.where(runs, (1 + told["growth_per_month"]) ** np.maximum(since, 0), 0.0)
         amount = _amount(kind, told, base, tflops.get(model, nan))
