@@ -71,7 +71,7 @@ PANELS = {
 def moved(widget: widgets.Widget) -> Iterator[widgets.Widget]:
     """The controls within a widget that a user can move."""
     if isinstance(widget, controls.RateSlider | widgets.FloatSlider | widgets.IntSlider) or (
-        isinstance(widget, widgets.Dropdown | widgets.SelectionSlider | widgets.ToggleButtons)
+        isinstance(widget, widgets.Dropdown | widgets.SelectionSlider | widgets.ToggleButtons | widgets.SelectMultiple)
         and len(widget.options) > 1
     ):
         yield widget
@@ -86,6 +86,9 @@ def label(widget: widgets.Widget) -> str:
 
 def other(widget: widgets.Widget, turn: int):
     """A value that the control does not have now, another one at each turn."""
+    if isinstance(widget, widgets.SelectMultiple):
+        values = [value for _, value in widget._options_full if value not in widget.value]
+        return (values[turn % len(values)],)
     if hasattr(widget, "options"):
         values = [value for _, value in widget._options_full if value != widget.value]
         return values[turn % len(values)]
