@@ -184,9 +184,10 @@ class Forecasts:
 
     @cached_property
     def paths(self) -> np.ndarray:
-        """Simulated months, (draws, months, projects) [money]."""
-        return intervals.paths(self.middle, self._unit[: len(self.months)], self.spread, self.paths_drawn, self.seed,
-                               self._floor)  # fmt: skip
+        """Simulated months, (draws, months, projects) [money, cents]."""
+        paths = intervals.paths(self.middle, self._unit[: len(self.months)], self.spread, self.paths_drawn, self.seed,
+                                self._floor)  # fmt: skip
+        return paths.round(2)
 
     # The year's end.
 

@@ -46,10 +46,10 @@ class DailySpend:
 
     @cached_property
     def daily(self) -> pd.DataFrame:
-        """Every day of `months` by project [money], to the millionth: the same whatever the order of the charges."""
+        """Every day of `months` by project [money]."""
         table = self.rows.pivot_table(index="day", columns="project", values="effective_cost", aggfunc="sum")
         days = pd.date_range(self.months[0], self.month + pd.offsets.MonthEnd(0), name="day")
-        return table.reindex(days).astype(float).fillna(0.0).round(6)
+        return table.reindex(days).astype(float).fillna(0.0)
 
     @cached_property
     def monthly(self) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 -- key: day, project, currency
 -- source: showback_monthly, cost_lines, job_days. A project's own charges are spread over the days that they cover; the
 -- rest of its month (its share of pools) goes by the GPU-hours that it held each day, evenly where it held none. The
--- rows of a month sum to showback_monthly.
+-- rows of a month sum to showback_monthly. Sums are of decimals, so that the order of charges and jobs does not show.
 with monthly as (
     select month, project, currency, sum(effective_cost)::double as effective_cost
     from showback_monthly
@@ -24,18 +24,20 @@ starts as (
 own as (
     select
         month, project, currency, least(day_start, month + interval 1 month - interval 1 day)::date as day,
-        sum(case when seconds = 0 then effective_cost
+        sum((case when seconds = 0 then effective_cost
             else effective_cost
                 * epoch(least(to_time, day_start + interval 1 day, month + interval 1 month)
-                    - greatest(from_time, day_start)) / seconds end) as effective_cost
+                    - greatest(from_time, day_start)) / seconds end)::decimal(38, 12))::double as effective_cost
     from starts
     group by all
 ),
 owned as (
-    select month, project, currency, sum(effective_cost) as effective_cost from own group by all
+    select month, project, currency, sum(effective_cost::decimal(38, 12))::double as effective_cost
+    from own
+    group by all
 ),
 held as (
-    select day, coalesce(project, 'Unallocated') as project, sum(gpu_hours) as gpu_hours
+    select day, coalesce(project, 'Unallocated') as project, sum(gpu_hours::decimal(38, 12))::double as gpu_hours
     from job_days
     where gpu_model is not null
     group by all
@@ -51,7 +53,7 @@ days as (
 shares as (
     select
         days.*, coalesce(held.gpu_hours, 0) as gpu_hours,
-        sum(coalesce(held.gpu_hours, 0)) over whole as month_gpu_hours,
+        (sum(coalesce(held.gpu_hours, 0)::decimal(38, 12)) over whole)::double as month_gpu_hours,
         count(*) over whole as month_days
     from days
     left join held using (day, project)
