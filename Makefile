@@ -45,7 +45,7 @@ lint: install      ## ruff
 	$(BIN)/ruff format --check .
 
 test: lint $(DB)   ## ruff, the test suite and pytest --nbval
-	DCBUDGET_DB=$(abspath $(DB)) $(BIN)/python -m pytest tests -n auto --maxprocesses 4 --dist loadfile
+	DCBUDGET_DB=$(abspath $(DB)) $(BIN)/python -m pytest tests -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 	DCBUDGET_DB=$(abspath $(DB)) DCBUDGET_CHARTS=svg $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --nbval --nbval-sanitize-with tests/nbval.cfg notebooks
 
 notebooks: $(DB)   ## run the notebooks on the sample and store their results

@@ -20,6 +20,11 @@ def missing(what: str) -> None:
     pytest.skip(what)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browsers first: they take long and wait much, and what is short fills the gaps at the end."""
+    items.sort(key=lambda item: "browser" not in item.path.parts)
+
+
 @pytest.fixture(scope="session")
 def real() -> Path:
     """The folder of real inputs; tests skip where it is absent."""
