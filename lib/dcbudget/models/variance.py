@@ -184,7 +184,9 @@ def _rates(old: pd.DataFrame, new: pd.DataFrame) -> list[np.ndarray]:
         told &= ((side["own_amount"] != 0) == (side["amount"] != 0)) & (side["own_amount"] * side["amount"] >= 0)
     for side in (old, new):
         side["own_amount"] = side["own_amount"].where(told, side["amount"])
-    first, second = (side["amount"] / side["own_amount"].where(side["own_amount"] != 0) for side in (old, new))
+    # less than half a cent tells no rate
+    first, second = (side["amount"] / side["own_amount"].where(side["own_amount"].abs() >= 0.005)
+                     for side in (old, new))  # fmt: skip
     return [first.fillna(second).fillna(1.0).to_numpy(), second.fillna(first).fillna(1.0).to_numpy()]
 
 
