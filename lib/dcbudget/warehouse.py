@@ -306,7 +306,10 @@ def _frame(con: duckdb.DuckDBPyConnection, statement: str, parameters: list) -> 
     """Rows as a frame, decimals as the nearest doubles; DuckDB's own conversion is off in the last bit."""
     try:
         # a table first: a deep view is planned anew for every question about its columns
-        con.execute(f"create or replace temp table found as {statement}", parameters)
+        made = f"create or replace temp table found as {statement}"
+        if len(con.extract_statements(made)) > 1:
+            raise duckdb.ParserException("several statements")
+        con.execute(made, parameters)
         found = con.sql("from temp.found")
     except (duckdb.ParserException, duckdb.BinderException):
         found = con.sql(statement, params=parameters)
