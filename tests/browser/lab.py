@@ -58,6 +58,8 @@ CUT_OFF = """() => {
   }
   return cut;
 }"""
+# What the kernel answered of an earlier value is drawn by then, and does not overwrite what is being typed.
+KERNEL_IDLE = "() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"
 KERNEL_READY = """async () => {
   const { sessionContext } = window.jupyterapp.shell.currentWidget;
   await sessionContext.ready;
@@ -217,7 +219,8 @@ class Lab:
             handle.press(key)
 
     def set_slider(self, label: str, text: str) -> None:
-        """Type into a slider's readout."""
+        """Type into a slider's readout, once the kernel is idle."""
+        self.page.wait_for_function(KERNEL_IDLE)
         readout = self._control(label).locator(".widget-readout")
         readout.fill(text)
         readout.press("Enter")
