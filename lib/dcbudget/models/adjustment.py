@@ -131,7 +131,7 @@ def run_rate(before: Sequence[float], others_before: Sequence[float], others: Se
     ------
     OutOfRange : fewer than two months before, or the others spent nothing.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit  # Student's quantiles; scipy.stats takes a second to import
 
     before, others_before = np.asarray(before, float), within("others_before", others_before)
     if len(before) < 2 or len(before) != len(others_before):
@@ -141,7 +141,7 @@ def run_rate(before: Sequence[float], others_before: Sequence[float], others: Se
     level = others_before / others_before.mean()
     rate = np.divide(before, level, out=np.zeros(len(before)), where=level > 0)
     moved_by = np.asarray(others, float) / others_before.mean()
-    width = t.ppf(HIGH, len(rate) - 1) * rate.std(ddof=1) * sqrt(1 + 1 / len(rate))
+    width = stdtrit(len(rate) - 1, HIGH) * rate.std(ddof=1) * sqrt(1 + 1 / len(rate))
     mean = rate.mean()
     return pd.DataFrame({name: value * moved_by for name, value in
                          (("expected", mean), ("low", max(mean - width, 0.0)), ("high", mean + width))})  # fmt: skip
