@@ -255,6 +255,7 @@ def test_an_event_of_every_project_and_none():
     ({"project": "a", "start": "2026-07", "change": "multiply", "value": -1}, "value of the event of a must be at"),
     ({"project": "a", "start": "2026-07", "change": "add", "value": "x"}, "value of the event of a must be a number"),
     ({"project": "a", "start": "2026-07", "change": "add"}, "value of an event must be given"),
+    ({"project": "a", "start": "2026-07", "change": "add", "value": 1, "known": "then"}, "known of the event of a"),
     ({"project": "a", "start": "2026-07", "change": "add", "value": 1, "when": 2}, "an event has no 'when'; it has"),
 ])  # fmt: skip
 def test_events_that_cannot_be(event, sentence):
@@ -425,6 +426,20 @@ def test_past_intervals_know_only_what_had_come(points):
     last = banded[(banded["made_month"] == banded["made_month"].max()) & (banded["method"] == FORECAST)]
     assert (last["upper_80"] > last["forecast"]).all()
     assert banded.loc[banded["method"] != FORECAST, "lower_80"].isna().all()
+
+
+def test_a_year_of_the_same_every_month_lands_on_twelve_of_them():
+    """100 a day of one project from 2024 on, 10 of one that is always the same: nothing is ever off, P80 = P50."""
+    points = backtest.rolling(days(14, a=100.0, b=10.0), 12)
+    of_year = points[(points["made_month"] >= "2026-01-01") & (points["method"] == FORECAST)]
+    monthly = spend.by_month(days(14, a=100.0, b=10.0)).loc["2026-01-01":]
+    found = intervals.landings(points, of_year, monthly, pd.Timestamp("2027-01-01"))
+    assert found["month"].nunique() == 2 and found["project"].tolist() == ["a", "b", TOTAL] * 2
+    for column in ("landing_p50", "landing_p80"):
+        assert found[column].tolist() == pytest.approx([36_500, 3_650, 40_150] * 2)
+    over = intervals.landings(points, of_year, monthly, pd.Timestamp("2026-03-01")).tail(3)
+    assert over["landing_p80"].tolist() == pytest.approx([5_900, 590, 6_490])
+    assert intervals.landings(points, of_year.head(0), monthly, pd.Timestamp("2027-01-01")).empty
 
 
 def test_the_same_input_gives_the_same_bytes():

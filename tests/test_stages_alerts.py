@@ -1,6 +1,7 @@
 """The alerts of the sample: what was planted is found, quiet months are quiet, and the command keeps and sends them."""
 
 import json
+import re
 import shutil
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -16,6 +17,8 @@ from dcbudget.errors import DcbudgetError
 from dcbudget.models.anomaly import runs
 from dcbudget.stages import alerts as stage
 from dcbudget.stages.alerts import Alerts
+from tiny import budget as line
+from tiny import egress, make
 
 ROOT = Path(__file__).resolve().parents[1]
 # Event of data/sample/truth.json -> the alert that tells of it: kind, and words of its scope.
@@ -119,6 +122,24 @@ def test_alerts_about_budgets_are_true(june, all_found):
         assert alert.money == pytest.approx((own["actual"] - own["budget"]).sum())
 
 
+def test_a_year_that_will_be_over_is_forecast_and_said_once(tmp_path):
+    """Alpha spends 10,000 a day, twice its budget: by the run rate while three months are known, then by forecast."""
+    months = pd.date_range("2025-08-01", "2026-01-01", freq="MS")
+    charges = [egress(f"{month:%Y-%m}", str(10_000 * month.days_in_month)) for month in months]
+    plan = [line(f"{month:%Y-%m}", "alpha", "Network", "155000") for month in pd.date_range("2025-08-01", periods=12,
+                                                                                            freq="MS")]  # fmt: skip
+    db = str(make(tmp_path, charges=charges, plan=plan))
+    found = []
+    for month in months[[2, 3, 5]]:
+        told = Alerts(f"{month:%Y-%m}", db, fiscal_year_start=8)._budgets()
+        found += [one for one in told if (one.kind, one.project) == ("forecast over budget", "alpha")]
+    assert len(found) == 3 and {one.alert_id for one in found} == {found[0].alert_id}
+    assert {one.since for one in found} == {pd.Timestamp("2025-08-01")} and all(pd.isna(one.until) for one in found)
+    assert found[0].why == "3,680,000 by run rate, 1,860,000 budgeted; said in 3 months"
+    assert re.fullmatch(r"3,650,000 by forecast \(P80 [4-9],.*\), 1,860,000 budgeted; said in 4 months", found[1].why)
+    assert found[2].why == "3,650,000 by forecast (P80 3,650,000), 1,860,000 budgeted; said in 6 months"
+
+
 def test_gpus_said_to_be_idle_were(june, all_found):
     jobs = june._jobs[june._jobs["gpu_utilisation"] < 0.05]
     for alert in all_found[all_found["kind"] == "GPUs held and idle"].itertuples():
@@ -130,10 +151,10 @@ def test_gpus_said_to_be_idle_were(june, all_found):
 
 def test_the_table_says_when_what_how_much_and_why(june):
     table = june.table()
-    assert table.title.startswith("11 alerts in June 2026; the largest: forecast over budget, Total (USD)")
+    assert table.title.startswith("12 alerts in June 2026; the largest: forecast over budget, Total (USD)")
     assert [*table.columns.values()][:8] == ["Alert", "State", "Kind", "Scope", "Since", "Until", "Money", "Basis"]
     assert table.frame["money"].abs().is_monotonic_decreasing and not table.frame["why"].eq("").any()
-    assert june.headline().lines()[0] == "Alerts: 11 (7 open, 4 closed)"
+    assert june.headline().lines()[0] == "Alerts: 12 (8 open, 4 closed)"
     assert repr(table) == repr(june.table())
 
 
@@ -196,17 +217,17 @@ def test_the_command_records_sends_and_decides(sample_db, june, tmp_path, monkey
             failed.exception
         )
         first = run(*webhook, "--strict")
-        assert first.exit_code == 3 and "dcbudget: 11 new alerts, June 2026" in first.output
+        assert first.exit_code == 3 and "dcbudget: 12 new alerts, June 2026" in first.output
         second = run(*webhook, "--json", "--strict")
         assert second.exit_code == 0 and json.loads(second.output)["new"] == []
-        assert len(json.loads(second.output)["alerts"]) == 11
-        assert [len(body["alerts"]) for body in posted] == [11, 11] and mail.read_bytes() == b""
+        assert len(json.loads(second.output)["alerts"]) == 12
+        assert [len(body["alerts"]) for body in posted] == [12, 12] and mail.read_bytes() == b""
     finally:
         server.shutdown()
         server.server_close()
         june.db = before
     listed = json.loads(run("list", "--json").output)
-    assert len({row["alert_id"] for row in listed}) == len(listed) == 11
+    assert len({row["alert_id"] for row in listed}) == len(listed) == 12
     assert posted[1]["alerts"] == [{**row} for row in listed]
     chosen = next(row["alert_id"] for row in listed if row["kind"] == "idle reservation")
     assert run("acknowledge", chosen, "--note", "asked the provider").exit_code == 0
@@ -216,7 +237,7 @@ def test_the_command_records_sends_and_decides(sample_db, june, tmp_path, monkey
     ]
     assert "no alert 'zz'" in str(run("close", "zz").exception)
     states = alerts.of_month(june.month, db)["state"].value_counts().to_dict()
-    assert states == {"open": 5, "closed": 5, "acknowledged": 1}
+    assert states == {"open": 6, "closed": 5, "acknowledged": 1}
 
 
 def test_rules_that_are_tried_find_what_they_would_find_from_the_start(june):

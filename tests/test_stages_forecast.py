@@ -123,11 +123,36 @@ def test_what_is_known_to_come_is_added(stage, bills):
 
 def test_forecasts_are_kept_by_their_inputs(stage, bills, monkeypatch):
     assert len(stage.points)
-    monkeypatch.setattr(backtest, "rolling", lambda *_: pytest.fail("fitted again"))
+    monkeypatch.setattr(backtest, "expectations", lambda *_: pytest.fail("fitted again"))
     again = Forecasts(database=bills, draws=2000)
     pd.testing.assert_frame_equal(again.monthly, stage.monthly, check_exact=True)
     assert again.draws.to_numpy().tobytes() == stage.draws.to_numpy().tobytes()
     assert Forecasts(database=bills, draws=2000, seed=2).draws.iloc[0, 0] != stage.draws.iloc[0, 0]
+
+
+def test_where_the_year_was_expected_to_land_stays_as_it_was(stage, bills):
+    then, before = stage.landings_then, Forecasts("2026-03", bills, draws=100).landings_then
+    assert sorted(then["month"].unique()) == list(MONTHS[5:]) and set(then["project"]) == {"alpha", "beta", TOTAL}
+    both = before.merge(then, on=["month", "project"])
+    assert len(both) == 2 * 3 and both["landing_p50_x"].to_numpy() == pytest.approx(both["landing_p50_y"].to_numpy())
+    last = then[then["month"] == stage.month].set_index("project")
+    assert last["landing_p50"].to_dict() == pytest.approx(stage.landings.set_index("project")["landing"].to_dict(),
+                                                          abs=0.05)  # fmt: skip
+    assert (then["landing_p80"] >= then["landing_p50"]).all()
+    assert last.loc["alpha", "landing_p80"] == pytest.approx(stage.draws["alpha"].quantile(0.8), rel=0.01)
+
+
+def test_backtests_know_an_event_from_the_day_on_which_it_was_known(bills, stage):
+    """Beta began in April: known in February to come, it was expected; known in March, it was not."""
+    told = {"project": "beta", "start": "2026-04", "change": "add", "value": 300}
+    for known, expected in (("2026-02-28", [0, 300]), ("2026-03-01", [0, 0])):
+        points = Forecasts(database=bills, known_events=[told | {"known": known}], draws=100).points
+        points = points[(points["project"] == "beta") & (points["method"] == FORECAST)].set_index("made_month")
+        found = points.loc[pd.Timestamp("2026-02-01")].set_index("target_month")["forecast"]
+        assert found.loc[pd.to_datetime(["2026-03-01", "2026-04-01"])].tolist() == pytest.approx(expected), known
+        plain = stage.points[stage.points["made_month"] == stage.month]
+        now = points.loc[stage.month, "forecast"].to_numpy()  # what began is in what was spent
+        assert now == pytest.approx(plain[(plain["project"] == "beta") & (plain["method"] == FORECAST)]["forecast"])
 
 
 def test_what_was_said_first_stays_and_meets_what_came(tmp_path):

@@ -10,6 +10,7 @@ from dcbudget.errors import OutOfRange
 from dcbudget.models import anomaly, review
 from dcbudget.models.anomaly import bills, budgets, runs, spend
 from dcbudget.models.privacy import INSIDE
+from dcbudget.stages.forecast import Forecasts
 from dcbudget.stages.period import in_range, months_with_bills, parse_month, whole_in_range, whole_month
 from dcbudget.stages.reading import Reading
 from dcbudget.stages.review import MonthlyReview
@@ -34,7 +35,7 @@ class Alerts:
     currency : of every amount, "" for the only one there is.
     plan_version : budget to compare with, "" for the last approved one.
     fiscal_year_start : month in which the fiscal year begins, 1 to 12.
-    run_rate_months : months whose mean the months to come are taken to cost.
+    run_rate_months : months whose mean the months to come are taken to cost where too few are known for a forecast.
     sensitivity : robust standard deviations from what was expected, from which a day's spend counts; fewer find more.
     least_money : what an alert must be worth [money].
     persistence : days beyond the band before an alert of spend.
@@ -265,19 +266,32 @@ class Alerts:
 
     @cached_property
     def _landings(self) -> pd.DataFrame:
-        """The run-rate landing of every project at the end of every month of this fiscal year."""
-        start, _ = review.fiscal_year_of(self.month, self.review.fiscal_year_start)
+        """Where every project's year was expected to land, at the end of every month of this fiscal year.
+
+        By the forecast that the month's end allowed, so that what one month said stays as it was in the next; by the
+        run rate where too few months were known for one. What is known to come is left out.
+        """
+        of = self.review
+        start, year_end = review.fiscal_year_of(self.month, of.fiscal_year_start)
+        months = [month for month in of.months if start <= month <= self.month and month + MONTH <= self.as_of]
+        lines = self._budget_lines
+        in_year = (lines["month"] >= start) & (lines["month"] < year_end)
+        budgeted = lines[in_year].groupby("project", as_index=False)["budget"].sum()
+        told = self._forecast_then(months[-1]).assign(method="forecast") if months else pd.DataFrame()
         rows = []
-        for project, own in self._budget_lines.groupby("project", sort=True):
-            known = own.assign(actual=own["actual"].where(own["month"].isin(self.review.months)))
-            for month in (month for month in self.review.months if start <= month <= self.month):
-                end = review.run_rate_landing(
-                    known, month, self.review.fiscal_year_start, self.review.run_rate_months
-                )  # fmt: skip
-                rows.append((month, project, end.year_end, end.budget, end.landing, float("nan"), "run rate"))
-        return pd.DataFrame(
-            rows, columns=["month", "project", "year_end", "budget", "landing_p50", "landing_p80", "method"]
-        )
+        for project, own in lines.groupby("project", sort=True):
+            known = own.assign(actual=own["actual"].where(own["month"].isin(of.months)))
+            for month in months if told.empty else sorted(set(months) - set(told["month"])):
+                end = review.run_rate_landing(known, month, of.fiscal_year_start, of.run_rate_months)
+                rows.append((month, project, end.landing, float("nan"), "run rate"))
+        rated = pd.DataFrame(rows, columns=["month", "project", "landing_p50", "landing_p80", "method"])
+        found = pd.concat([part for part in (told, rated) if len(part)] or [rated], ignore_index=True)
+        return found.merge(budgeted, on="project").assign(year_end=year_end)
+
+    def _forecast_then(self, month: pd.Timestamp) -> pd.DataFrame:
+        of = self.review
+        forecasts = Forecasts(f"{month:%Y-%m}", self.db or "", self.currency, of.fiscal_year_start, least_group=1)
+        return forecasts.landings_then
 
     @cached_property
     def _rates(self) -> pd.DataFrame:

@@ -78,16 +78,39 @@ class Forecasts:
         named = sorted({*self.events["project"]} - {events.EVERY, *known})
         return known.reindex(columns=[*known, *named], fill_value=0.0)
 
+    @property
+    def _horizon(self) -> int:
+        """Months ahead that are scored, and whose errors widen the intervals."""
+        return max(len(self.months), *SCORED)
+
+    @cached_property
+    def _expectations(self) -> list[spend.Expected]:
+        """What this and earlier months' forecasts expect; it takes seconds, and what is made of it is kept."""
+        return backtest.expectations(self.daily, spend.YEAR)
+
+    @property
+    def _inputs(self) -> dict:
+        known = self.events.dropna(subset=["known"]).drop(columns="about").reset_index(drop=True)
+        return {"daily": self.daily, "horizon": self._horizon, "year": spend.YEAR} | (
+            {"events": known} if len(known) else {}
+        )
+
+    @cached_property
+    def _year_of_points(self) -> pd.DataFrame:
+        """As `points`, up to a year ahead; what lies beyond the horizon has no interval."""
+        about = {"month": f"{self.month:%Y-%m}", "currency": self.currency}
+        return results.computed("forecast_points", self._inputs, self._points, self.db, about)
+
+    def _points(self) -> pd.DataFrame:
+        points = backtest.rolling(self.daily, spend.YEAR, known_events=self.events, found=self._expectations)
+        near = points["horizon"] <= self._horizon
+        return pd.concat([intervals.with_bands(points[near].reset_index(drop=True)), points[~near]], ignore_index=True)
+
     @cached_property
     def points(self) -> pd.DataFrame:
         """Forecasts of every method from this and earlier months, with what came (see `backtest.rolling`)."""
-        horizon = max(len(self.months), *SCORED)
-        inputs = {"daily": self.daily, "horizon": horizon}
-        return results.computed("forecast_points", inputs, lambda: self._points(horizon), self.db,
-                                {"month": f"{self.month:%Y-%m}", "currency": self.currency})  # fmt: skip
-
-    def _points(self, horizon: int) -> pd.DataFrame:
-        return intervals.with_bands(backtest.rolling(self.daily, horizon))
+        points = self._year_of_points
+        return points[points["horizon"] <= self._horizon].reset_index(drop=True)
 
     @cached_property
     def _now(self) -> pd.DataFrame:
@@ -252,6 +275,21 @@ class Forecasts:
         chance = (over > 0).mean().where(given.notna())
         frame = pd.DataFrame({"budget": given, "chance": chance, "expected_overrun": over.clip(lower=0).mean()})
         return frame.rename_axis("project").reset_index()
+
+    @cached_property
+    def landings_then(self) -> pd.DataFrame:
+        """Where the year was expected to land at the end of this and earlier months of it, with what was known then.
+
+        Of the months at whose end four were known: `month`, `project` ("Total" too), `landing_p50` and `landing_p80`
+        [money]; the last is without what is known to come.
+        """
+        points, first = self._year_of_points, self.known.months[: spend.LEAST_MONTHS][-1]
+        if len(self.known.months) < spend.LEAST_MONTHS:
+            points = points.head(0)
+        monthly = self.known.monthly.reindex(columns=list(self.daily), fill_value=0.0)
+        in_year = points["made_month"].between(max(first, self.year_start), self.month) & (points["method"] == FORECAST)
+        return intervals.landings(points, points[in_year], monthly.loc[self.year_start :], self.year_end_month,
+                                  self.seed)  # fmt: skip
 
     # What was said, and how wrong it was.
 

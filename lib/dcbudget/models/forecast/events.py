@@ -8,7 +8,8 @@ import pandas as pd
 from dcbudget.errors import OutOfRange
 from dcbudget.models.ranges import within
 
-COLUMNS = ("project", "start", "end", "change", "value", "about")
+COLUMNS = ("project", "start", "end", "change", "value", "known", "about")
+DAYS = ("start", "end", "known")
 ADD, MULTIPLY = "add", "multiply"
 EVERY = "every project"
 
@@ -19,14 +20,16 @@ def read(events: pd.DataFrame | None) -> pd.DataFrame:
     Parameters
     ----------
     events : `project` (or "every project"), `start` and optionally `end` (days or months, half-open), `change` ("add"
-        money a month, or "multiply" what is spent), `value`, and optionally `about`. None for no events.
+        money a month, or "multiply" what is spent), `value`, and optionally `known` (the day on which it was known:
+        backtests from that day on take it into account, and none that has no such day) and `about`. None for no events.
 
     Raises
     ------
     OutOfRange : a column that there is not, or is missing; no day; another change; a value out of range.
     """
     if events is None or not len(events):
-        return pd.DataFrame({name: pd.Series(dtype=float if name == "value" else object) for name in COLUMNS})
+        types = dict.fromkeys(DAYS, "datetime64[us]") | {"value": float}
+        return pd.DataFrame({name: pd.Series(dtype=types.get(name, object)) for name in COLUMNS})
     frame = pd.DataFrame(events)
     if unknown := sorted(set(frame) - set(COLUMNS)):
         raise OutOfRange(f"an event has no {unknown[0]!r}; it has {', '.join(COLUMNS)}")
@@ -35,7 +38,7 @@ def read(events: pd.DataFrame | None) -> pd.DataFrame:
     frame = frame.reindex(columns=list(COLUMNS)).reset_index(drop=True)
     frame["about"] = frame["about"].astype(object).where(frame["about"].notna(), "")
     rows = [_checked(row) for row in frame.to_dict("records")]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(DAYS, "datetime64[us]"))
 
 
 def _checked(event: dict) -> dict:
@@ -43,12 +46,17 @@ def _checked(event: dict) -> dict:
     if event["change"] not in (ADD, MULTIPLY):
         raise OutOfRange(f"change {name} must be add or multiply, not {event['change']!r}")
     low, high = (0, 1000) if event["change"] == MULTIPLY else (-1e15, 1e15)
-    start, end = (_day(f"{part} {name}", event[part]) for part in ("start", "end"))
+    start, end, known = (_day(f"{part} {name}", event[part]) for part in DAYS)
     if pd.isna(start):
         raise OutOfRange(f"start {name} must be given")
     if end <= start:
         raise OutOfRange(f"end {name} must be after its start {start:%Y-%m-%d}, not {end:%Y-%m-%d}")
-    return event | {"start": start, "end": end, "value": within(f"value {name}", event["value"], low, high)}
+    return event | {
+        "start": start,
+        "end": end,
+        "known": known,
+        "value": within(f"value {name}", event["value"], low, high),
+    }
 
 
 def _day(name: str, value) -> pd.Timestamp:

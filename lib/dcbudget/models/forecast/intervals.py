@@ -18,6 +18,8 @@ PRIOR = 6
 ENOUGH = 39
 # Absolute values of a normal distribution over their mean, at (i - 0.5) / 200.
 _NORMAL = 200
+# Paths that tell where a year lands.
+DRAWS = 1000
 
 
 @dataclass(frozen=True)
@@ -189,13 +191,14 @@ def paths(
     return drawn if floor is None else np.maximum(drawn, np.minimum(floor, values))
 
 
-def with_bands(points: pd.DataFrame, least_known: int = 3) -> pd.DataFrame:
-    """Forecasts of the past with the interval of 80 % that was known then: `lower_80`, `upper_80` of method Forecast.
+def with_bands(points: pd.DataFrame, levels: Sequence[float] = (0.8,), least_known: int = 3) -> pd.DataFrame:
+    """Forecasts of the past with the intervals that were known then: `lower_80`, `upper_80`, ... of method Forecast.
 
     Only errors that had come by the month in which a forecast was made count; where those are of fewer than
     `least_known` months, there is no interval.
     """
-    points = points.assign(lower_80=np.nan, upper_80=np.nan)
+    ends = [f"{end}_{100 * level:.0f}" for level in levels for end in ("lower", "upper")]
+    points = points.assign(**dict.fromkeys(ends, np.nan))
     forecasts = points[points["method"] == FORECAST]
     came = forecasts.dropna(subset=["actual"])
     for made, part in forecasts.groupby("made_month"):
@@ -203,7 +206,46 @@ def with_bands(points: pd.DataFrame, least_known: int = 3) -> pd.DataFrame:
             continue
         found = spread(points, int(part["horizon"].max()), made)
         own = found.of_project.reindex(part["project"]).fillna(found.of_project[""]).to_numpy()
-        width = found.quantile(0.8) * own * found.growth[part["horizon"] - 1] * part["size"].to_numpy()
-        points.loc[part.index, "lower_80"] = part["forecast"] - width
-        points.loc[part.index, "upper_80"] = part["forecast"] + width
+        unit = own * found.growth[part["horizon"] - 1] * part["size"].to_numpy()
+        for level in levels:
+            width = found.quantile(level) * unit
+            points.loc[part.index, f"lower_{100 * level:.0f}"] = part["forecast"] - width
+            points.loc[part.index, f"upper_{100 * level:.0f}"] = part["forecast"] + width
     return points
+
+
+def landings(
+    points: pd.DataFrame, of_year: pd.DataFrame, monthly: pd.DataFrame, year_end: pd.Timestamp, seed: int = 1
+) -> pd.DataFrame:
+    """Where a year was expected to land at the end of its months, with what was known then.
+
+    Parameters
+    ----------
+    points : as `backtest.rolling` gives them; errors that had come by a month tell how sure it could be.
+    of_year : those of method Forecast that were made in the year.
+    monthly : spend of the year's months that are known, by project [money].
+    year_end : first month of the next year.
+    seed : what the simulated paths begin from.
+
+    Returns
+    -------
+    DataFrame : `month` (in which it was made), `project` ("Total" too), `landing_p50` and `landing_p80`: that the year
+        costs less has a chance of 80 % [money].
+    """
+    names, rows = list(monthly), []
+    for made, part in of_year.groupby("made_month"):
+        part = part[(part["target_month"] < year_end) & (part["project"] != TOTAL)]
+        spent = monthly.loc[:made].sum().to_numpy()
+        drawn = middle = spent[None, :]
+        if len(part):
+            ahead = part.pivot(index="target_month", columns="project", values="forecast")[names]
+            sizes = part.drop_duplicates("project").set_index("project")["size"][names]
+            found = spread(points, len(ahead), made)
+            floor = np.where(monthly.min().to_numpy() >= 0, 0.0, -np.inf)
+            drawn = spent + paths(ahead, found.unit(sizes), found, DRAWS, seed, floor).sum(axis=1)
+            middle = spent + ahead.to_numpy().sum(axis=0)[None, :]
+        landing, p80 = (np.append(values, values.sum(axis=1, keepdims=True), axis=1) for values in (middle, drawn))
+        rows.append(pd.DataFrame({"month": made, "project": [*names, TOTAL], "landing_p50": landing[0],
+                                  "landing_p80": np.quantile(p80, 0.8, axis=0)}))  # fmt: skip
+    columns = ["month", "project", "landing_p50", "landing_p80"]
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)

@@ -27,11 +27,18 @@ class Expected:
     monthly : months (H) by project, reconciled; the total is their sum.
     total : the total's own forecast, (H,), before it was reconciled.
     method : project -> how it was forecast, in words.
+    weekday : what a day of the week is above the mean, (7, projects), Monday first [money a day].
     """
 
     monthly: pd.DataFrame
     total: np.ndarray
     method: pd.Series
+    weekday: pd.DataFrame
+
+    @property
+    def made(self) -> pd.Timestamp:
+        """The last month that was known."""
+        return self.monthly.index[0] - pd.DateOffset(months=1)
 
 
 def by_month(daily: pd.DataFrame) -> pd.DataFrame:
@@ -83,16 +90,17 @@ def expected(daily: pd.DataFrame, horizon: int) -> Expected:
     return Expected(
         pd.DataFrame(parts, months.rename("month"), names), total,
         pd.Series({name: found[name][1] for name in names}, dtype=object),
+        pd.DataFrame({name: found[name][2] for name in names}, range(WEEK)),
     )  # fmt: skip
 
 
-def _one(daily: pd.Series, months: pd.DatetimeIndex) -> tuple[np.ndarray, str]:
-    """Spend of the months ahead, and how it was forecast."""
-    nothing, spent = np.zeros(len(months)), np.flatnonzero(daily.to_numpy())
+def _one(daily: pd.Series, months: pd.DatetimeIndex) -> tuple[np.ndarray, str, np.ndarray]:
+    """Spend of the months ahead, how it was forecast, and its weekdays."""
+    nothing, spent, alike = np.zeros(len(months)), np.flatnonzero(daily.to_numpy()), np.zeros(WEEK)
     if not len(spent):
-        return nothing, "nothing known: 0 months of spend, none is expected"
+        return nothing, "nothing known: 0 months of spend, none is expected", alike
     if not daily.iloc[-_days_of(daily.index, ENDED) :].any():
-        return nothing, f"ended: nothing spent in the last {ENDED} months"
+        return nothing, f"ended: nothing spent in the last {ENDED} months", alike
     daily = daily.iloc[spent[0] :]
     at = pd.DatetimeIndex(daily.index)
     number = (at.year - at[0].year) * 12 + at.month - at[0].month
@@ -100,7 +108,7 @@ def _one(daily: pd.Series, months: pd.DatetimeIndex) -> tuple[np.ndarray, str]:
     a_day = np.bincount(number, daily.to_numpy()) / days
     if count < LEAST_MONTHS:
         words = "last month carried on (1 month known)" if count == 1 else f"mean of the {count} months known"
-        return daily.mean() * months.days_in_month.to_numpy(), words
+        return daily.mean() * months.days_in_month.to_numpy(), words, alike
     weekday = weekdays(daily)
     adjusted = a_day - np.bincount(number, weekday[at.day_of_week]) / days
     yearly = methods.likeness(adjusted, YEAR) >= methods.LEAST_LIKENESS
@@ -110,7 +118,7 @@ def _one(daily: pd.Series, months: pd.DatetimeIndex) -> tuple[np.ndarray, str]:
     seasonal = np.bincount(of_month, weekday[ahead.day_of_week], minlength=len(months))
     season = ", with a yearly season" if yearly else ""
     words = f"mean of exponential smoothing, Theta and decomposition ({count} months known{season})"
-    return level * months.days_in_month.to_numpy() + seasonal, words
+    return level * months.days_in_month.to_numpy() + seasonal, words, weekday
 
 
 def weekdays(daily: pd.Series) -> np.ndarray:
