@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from altair.utils import schemapi
 
-from dcbudget import charts
+from dcbudget import charts, offline
 from drawn import EVIL, MONTHS, SUBTITLE, TITLE, empty
 
 
@@ -178,6 +178,48 @@ def test_charts_are_checked_as_they_are_made_outside_of_panels():
         alt.Axis(format=1)
     with pytest.raises(schemapi.SchemaValidationError):
         alt.Axis(format=1)
+
+
+@pytest.fixture
+def no_bundle(tmp_path, monkeypatch):
+    """A process that has no scripts yet, and an empty cache."""
+    monkeypatch.setattr(offline, "user_cache_path", lambda name: tmp_path / name)
+    monkeypatch.setattr(alt.JupyterChart, "_is_offline", False)
+    monkeypatch.setattr(alt.JupyterChart, "_esm", alt.JupyterChart._esm)
+    made = []
+
+    def enable_offline(_):
+        made.append("made")
+        alt.JupyterChart._esm, alt.JupyterChart._is_offline = f"export default {{}} // é {len(made)}\r\n", True
+
+    monkeypatch.setattr(alt.JupyterChart, "enable_offline", enable_offline)
+    return made
+
+
+def start_anew():
+    """Charts as in a process that has just begun; the scripts that they get."""
+    alt.JupyterChart._is_offline, alt.JupyterChart._esm = False, ""
+    offline.enable()
+    return alt.JupyterChart._esm
+
+
+def test_scripts_are_bundled_once_for_all_processes(no_bundle):
+    assert start_anew() == start_anew() == "export default {} // é 1\r\n"
+    assert no_bundle == ["made"]
+    assert [path.name for path in offline.bundle_file().parent.iterdir()] == [offline.bundle_file().name]
+
+
+@pytest.mark.parametrize("spoilt", [b"", b"export default {}", b"\xff\xfe", None])
+def test_bundle_that_is_not_whole_is_made_again(no_bundle, spoilt):
+    start_anew()
+    kept = offline.bundle_file().read_bytes()
+    offline.bundle_file().write_bytes(kept[:-4] if spoilt is None else spoilt)
+    assert start_anew().endswith("2\r\n") and len(no_bundle) == 2
+
+
+def test_cache_that_cannot_be_written_costs_nothing_else(no_bundle):
+    offline.bundle_file().parent.write_text("a file in the folder's place")
+    assert start_anew().endswith("1\r\n") and start_anew().endswith("2\r\n")
 
 
 def test_live_chart_is_offline():

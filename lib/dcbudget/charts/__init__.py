@@ -7,6 +7,8 @@ import pandas as pd
 import traitlets
 from altair.utils import schemapi
 
+from dcbudget import offline
+
 WIDTH = 680
 BLUE, ORANGE, GREY, RED, GREEN, LIGHT = "#2f6690", "#d97706", "#8a94a0", "#b42318", "#2e7d4f", "#c9d3dc"
 # Okabe and Ito's palette: told apart by colour-blind readers.
@@ -53,7 +55,7 @@ class LiveChart(alt.JupyterChart):
 
 def live(chart: alt.TopLevelMixin) -> LiveChart:
     """The chart as a widget whose `.chart` can be replaced; needs no network."""
-    alt.JupyterChart.enable_offline(True)
+    offline.enable()
     return LiveChart(chart, embed_options=EMBED)
 
 
