@@ -129,7 +129,7 @@ def _accounts(log: Log, policy: Policy, account, shares) -> tuple[np.ndarray, np
 
 def _run_pool(log, told, place, cluster, policy, checkpoint, placement, whole_nodes) -> PoolRun:
     """Replay the jobs of one pool."""
-    from dcbudget.models.replay import conservative, engine, in_order, state
+    from dcbudget.models.replay import conservative, engine, in_order, profile, queues, state
 
     rows = np.flatnonzero(log.pool == place)
     # in the order in which they wait, so that the lesser number goes first
@@ -148,10 +148,8 @@ def _run_pool(log, told, place, cluster, policy, checkpoint, placement, whole_no
     arrivals = np.argsort(s.jobs["submit"], kind="stable")
     if policy.backfill == "conservative":
         history, promised = np.empty((len(rows), 5)), np.empty(len(rows))
-        steps = 4 * len(rows) + 4
-        conservative.run(
-            s, arrivals, history, np.empty(steps), np.empty(steps, np.int64), promised, np.empty(len(rows))
-        )
+        free = profile.empty(len(rows), s.count[queues.FREE])
+        conservative.run(s, arrivals, history, free, promised, np.empty(len(rows)))
         return state.read(s, rows, history, promised)
     history = engine.run(s, arrivals, np.empty((len(rows) + len(s.pieces), 5)))
     return state.read(s, rows, history)
