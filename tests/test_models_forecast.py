@@ -428,6 +428,48 @@ def test_past_intervals_know_only_what_had_come(points):
     assert banded.loc[banded["method"] != FORECAST, "lower_80"].isna().all()
 
 
+@pytest.fixture(scope="module")
+def noisy_days():
+    """Two projects whose days spread around their mean by 10 and by 40 %, each by itself, over 16 months."""
+    rng = np.random.default_rng(13)
+    daily = days(16, a=100.0, b=300.0)
+    daily *= 1 + rng.normal(0, 1, daily.shape) * np.array([0.1, 0.4])
+    return daily, backtest.expectations(daily, 3, 8)
+
+
+def test_days_of_earlier_forecasts_beside_what_came(noisy_days):
+    daily, found = noisy_days
+    points = backtest.rolling_days(daily, found, 2)
+    assert points["horizon"].max() == 2 and points["made_month"].nunique() == 8 and points["actual"].notna().all()
+    assert len(points) == 3 * int((daily.index >= "2025-09-01").sum() + (daily.index >= "2025-10-01").sum())
+    table = points.pivot(index=["made_month", "day"], columns="project", values=["forecast", "actual"])
+    for value in ("forecast", "actual"):
+        assert (table[value]["a"] + table[value]["b"]).to_numpy() == pytest.approx(table[value][TOTAL].to_numpy())
+    last = points[points["made_month"] == "2026-03-01"].set_index(["project", "day"])
+    assert last.loc["a", "actual"].tolist() == daily.loc["2026-04-01":, "a"].tolist()
+    assert last.loc["a", "size"].iloc[0] == pytest.approx(daily.loc["2025-04-01":"2026-03-31", "a"].mean())
+    month = last.loc["a"].groupby("target_month")["forecast"].sum()
+    assert month.iloc[0] == pytest.approx(found[-2].monthly["a"].iloc[0])
+
+
+def test_intervals_of_days_hold_the_days_that_came(noisy_days):
+    """Normal noise of 10 and 40 % of 100 and 300: the ends of 80 % lie 1.28 standard deviations off."""
+    daily, found = noisy_days
+    points = backtest.rolling_days(daily, found, 3)
+    sizes = pd.Series({"a": 100.0, "b": 300.0, TOTAL: 400.0})
+    widths = intervals.of_days(points, sizes, 3)
+    first = widths[widths["horizon"] == 1].set_index("project")
+    assert first.loc["a", "width_80"] == pytest.approx(1.28 * 10, rel=0.15)
+    assert first.loc["b", "width_80"] == pytest.approx(1.28 * 120, rel=0.15)
+    assert first.loc[TOTAL, "width_80"] == pytest.approx(1.28 * np.hypot(10, 120), rel=0.15)
+    assert (widths["width_50"] < widths["width_80"]).all() and (widths["width_80"] < widths["width_95"]).all()
+    for level in (50, 80, 95):
+        share = widths[f"within_{level}"].sum() / widths["days"].sum()
+        assert share == pytest.approx(level / 100, abs=0.05)
+    none = intervals.of_days(points.head(0), sizes, 2)
+    assert none["days"].tolist() == [0] * 6 and (none["width_80"] > 0).all()
+
+
 def test_a_year_of_the_same_every_month_lands_on_twelve_of_them():
     """100 a day of one project from 2024 on, 10 of one that is always the same: nothing is ever off, P80 = P50."""
     points = backtest.rolling(days(14, a=100.0, b=10.0), 12)

@@ -8,6 +8,7 @@ from dcbudget import warehouse
 from dcbudget.errors import DcbudgetError
 from dcbudget.models.forecast import backtest
 from dcbudget.models.forecast.spend import FORECAST, NAIVE, TOTAL
+from dcbudget.stages.days_ahead import DaysAhead
 from dcbudget.stages.forecast import Forecasts
 from tiny import budget as line
 from tiny import egress, make, make_world
@@ -86,6 +87,28 @@ def test_parts_sum_to_the_whole_to_the_cent(stage):
     frame = stage.landings.set_index("project")
     for name in ("spent", "landing", "run_rate"):
         assert round(frame[name].iloc[:-1].sum(), 2) == round(frame.loc[TOTAL, name], 2)
+
+
+def test_days_have_intervals_and_say_how_well_they_held(stage, bills):
+    """A bill spread over its month has no noise: days are off as their months are."""
+    ahead = DaysAhead(stage)
+    days = ahead.days.set_index(["project", "day"])
+    assert days.loc["alpha", "p50"].to_numpy() == pytest.approx(stage.daily_ahead["alpha"].to_numpy())
+    assert days.loc[TOTAL, "p50"].sum() == pytest.approx(stage.total["p50"].sum())
+    row = days.loc["alpha"].iloc[-1]
+    assert 0 <= row["lower_95"] < row["lower_80"] < row["lower_50"] < row["p50"] < row["upper_50"] < row["upper_80"]
+    width = days["upper_80"] - days["p50"]
+    assert width["alpha"].iloc[-1] > width["alpha"].iloc[0]
+    assert ahead.coverage["days"].tolist() == [2 * ahead.coverage.loc[TOTAL, "days"], ahead.coverage.loc[TOTAL, "days"]]
+    assert ahead.coverage["within_80"].between(0, 1).all()
+    twice = [{"project": "alpha", "start": "2026-06", "change": "multiply", "value": 2}]
+    doubled = DaysAhead(Forecasts(database=bills, draws=100, known_events=twice)).days.set_index(["project", "day"])
+    assert (doubled["upper_80"] - doubled["p50"])["alpha"].to_numpy() == pytest.approx(2 * width["alpha"].to_numpy())
+    assert ahead.drawn().to_dict()["title"]["text"].startswith("A day to come costs 4")
+    over = DaysAhead(Forecasts("2025-12", bills, draws=100))
+    assert over.days.empty and over.drawn().to_dict()["title"]["text"] == (
+        "No day of the fiscal year from 2025-01 is to come"
+    )
 
 
 def test_paths_are_spread_as_the_intervals_say(stage):
@@ -251,4 +274,7 @@ def test_sample_is_forecast_better_than_by_the_run_rate(sample):
     total = landing(sample, TOTAL)
     assert total["lower_80"] < total["landing"] < total["upper_80"] and total["chance"] > 0.9
     assert sample.monthly["p50"].sum().round(2) == sample.total["p50"].sum().round(2)
+    held = DaysAhead(sample).coverage
+    for level in (50, 80, 95):
+        assert held[f"within_{level}"].to_numpy() == pytest.approx(level / 100, abs=0.1), level
     assert not landing(sample, "vision")["budget"] > landing(sample, "vision")["lower_95"]

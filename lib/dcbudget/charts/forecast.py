@@ -40,6 +40,34 @@ def fan(months: pd.DataFrame, lines: pd.DataFrame, title: str, subtitle: str) ->
     return titled(alt.layer(*bands, over), title, f"{subtitle}; bands: 50, 80 and 95 %", 260)
 
 
+def days_ahead(days: pd.DataFrame, actual: pd.DataFrame, title: str, subtitle: str) -> alt.LayerChart:
+    """Days to come with their intervals of 50, 80 and 95 %, after those that are known.
+
+    Parameters
+    ----------
+    days : `day`, `p50`, `lower_50`, `upper_50`, ... `upper_95` [money].
+    actual : `day`, `amount` [money].
+    """
+    x = alt.X("day:T", title=None, axis=alt.Axis(format="%b %y", labelBound=True))
+    scale = alt.Scale(zero=False)
+    ahead = alt.Chart(days).encode(x=x)
+    bands = [
+        ahead.mark_area(color=BLUE, opacity=0.16).encode(
+            y=alt.Y(f"lower_{level}:Q", title=None, axis=alt.Axis(format="~s"), scale=scale),
+            y2=alt.Y2(f"upper_{level}:Q"),
+        )
+        for level in (95, 80, 50)
+    ]  # fmt: skip
+    told = [alt.Tooltip(f"{name}:Q", format=",.0f") for name in ("p50", "lower_80", "upper_80")]
+    middle = ahead.mark_line(color=BLUE, strokeWidth=1.5).encode(y=alt.Y("p50:Q", scale=scale),
+                                                                 tooltip=tips("day:T", *told))  # fmt: skip
+    known = alt.Chart(actual).mark_line(color="black", strokeWidth=1.2).encode(
+        x=x, y=alt.Y("amount:Q", scale=scale), tooltip=tips("day:T", alt.Tooltip("amount:Q", format=",.0f"))
+    )  # fmt: skip
+    words = f"{subtitle}; black: actual, blue: forecast, bands: 50, 80 and 95 % of single days"
+    return titled(alt.layer(*bands, middle, known), title, words, 220)
+
+
 def landings(projects: pd.DataFrame, title: str, subtitle: str) -> alt.LayerChart:
     """Where every project's year lands, with its intervals, against its budget.
 

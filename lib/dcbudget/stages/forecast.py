@@ -79,19 +79,20 @@ class Forecasts:
         return known.reindex(columns=[*known, *named], fill_value=0.0)
 
     @property
-    def _horizon(self) -> int:
+    def horizon(self) -> int:
         """Months ahead that are scored, and whose errors widen the intervals."""
         return max(len(self.months), *SCORED)
 
     @cached_property
-    def _expectations(self) -> list[spend.Expected]:
+    def expectations(self) -> list[spend.Expected]:
         """What this and earlier months' forecasts expect; it takes seconds, and what is made of it is kept."""
         return backtest.expectations(self.daily, spend.YEAR)
 
     @property
-    def _inputs(self) -> dict:
+    def inputs(self) -> dict:
+        """What backtests depend on."""
         known = self.events.dropna(subset=["known"]).drop(columns="about").reset_index(drop=True)
-        return {"daily": self.daily, "horizon": self._horizon, "year": spend.YEAR} | (
+        return {"daily": self.daily, "horizon": self.horizon, "year": spend.YEAR} | (
             {"events": known} if len(known) else {}
         )
 
@@ -99,18 +100,18 @@ class Forecasts:
     def _year_of_points(self) -> pd.DataFrame:
         """As `points`, up to a year ahead; what lies beyond the horizon has no interval."""
         about = {"month": f"{self.month:%Y-%m}", "currency": self.currency}
-        return results.computed("forecast_points", self._inputs, self._points, self.db, about)
+        return results.computed("forecast_points", self.inputs, self._points, self.db, about)
 
     def _points(self) -> pd.DataFrame:
-        points = backtest.rolling(self.daily, spend.YEAR, known_events=self.events, found=self._expectations)
-        near = points["horizon"] <= self._horizon
+        points = backtest.rolling(self.daily, spend.YEAR, known_events=self.events, found=self.expectations)
+        near = points["horizon"] <= self.horizon
         return pd.concat([intervals.with_bands(points[near].reset_index(drop=True)), points[~near]], ignore_index=True)
 
     @cached_property
     def points(self) -> pd.DataFrame:
         """Forecasts of every method from this and earlier months, with what came (see `backtest.rolling`)."""
         points = self._year_of_points
-        return points[points["horizon"] <= self._horizon].reset_index(drop=True)
+        return points[points["horizon"] <= self.horizon].reset_index(drop=True)
 
     @cached_property
     def _now(self) -> pd.DataFrame:
@@ -167,10 +168,16 @@ class Forecasts:
         sizes = spend.by_month(self.daily).iloc[-12:].abs().mean()
         never = sizes == 0
         sizes[never] = self.middle.abs().mean()[never] if len(self.middle) else 0.0
-        return self.spread.unit(sizes) * self._ahead[1]
+        return self.spread.unit(sizes) * self.factors
 
     @property
-    def _floor(self) -> np.ndarray:
+    def factors(self) -> np.ndarray:
+        """What events multiply the months ahead by, months by project."""
+        return self._ahead[1]
+
+    @property
+    def floor(self) -> np.ndarray:
+        """What no forecast of a project goes below: 0, where it never did."""
         return np.where((self.daily.to_numpy() >= 0).all(axis=0), 0.0, -np.inf)
 
     @property
@@ -186,7 +193,7 @@ class Forecasts:
     def monthly(self) -> pd.DataFrame:
         """`month`, `project`, `p50`, `lower_50`, `upper_50`, ... `upper_95` [money], `method`."""
         middle = self.middle
-        ends = intervals.bands(middle, self._unit[: len(middle)], self.spread, floor=self._floor)
+        ends = intervals.bands(middle, self._unit[: len(middle)], self.spread, floor=self.floor)
         return self._long(middle, ends, middle.columns)
 
     @cached_property
@@ -209,7 +216,7 @@ class Forecasts:
     def paths(self) -> np.ndarray:
         """Simulated months, (draws, months, projects) [money, cents]."""
         paths = intervals.paths(self.middle, self._unit[: len(self.months)], self.spread, self.paths_drawn, self.seed,
-                                self._floor)  # fmt: skip
+                                self.floor)  # fmt: skip
         return paths.round(2)
 
     # The year's end.
@@ -384,13 +391,13 @@ class Forecasts:
     def finding(self) -> str:
         """One sentence on the year's end."""
         whole = self.landings.iloc[-1]
-        landing = f"The year lands at {self._money(whole['landing'])}"
+        landing = f"The year lands at {self.money(whole['landing'])}"
         if not len(self.months):
-            landing = f"The year ended at {self._money(whole['landing'])}"
+            landing = f"The year ended at {self.money(whole['landing'])}"
         if pd.isna(whole["budget"]):
             return f"{landing}; no plan covers it"
         gap = whole["landing"] - whole["budget"]
-        beside = f"{self._money(abs(gap))} {'over' if gap > 0 else 'under'} budget"
+        beside = f"{self.money(abs(gap))} {'over' if gap > 0 else 'under'} budget"
         return f"{landing}, {beside}" + (f"; chance of overrun {in_words(whole['chance'])}" if len(self.months) else "")
 
     def months_table(self) -> Table:
@@ -500,7 +507,7 @@ class Forecasts:
         )
         return f"The total was missed by {told}"
 
-    def _money(self, amount: float) -> str:
+    def money(self, amount: float) -> str:
         return f"{MONEY.format(amount)} {self.currency}"
 
 

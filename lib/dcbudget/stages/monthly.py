@@ -11,6 +11,7 @@ from dcbudget.models.privacy import INSIDE
 from dcbudget.stages.adjust import Adjust
 from dcbudget.stages.alerts import Alerts
 from dcbudget.stages.carbon import Carbon
+from dcbudget.stages.days_ahead import DaysAhead
 from dcbudget.stages.feedback import Feedback
 from dcbudget.stages.forecast import Forecasts, in_words
 from dcbudget.stages.monitor import Monitor
@@ -27,8 +28,9 @@ class MonthlyReport:
 
     Parameters
     ----------
-    month, database, plan_version, fiscal_year_start, run_rate_months, top_movers, currency, share_idle, idle_weights,
-    least_group : see `MonthlyReview`.
+    month, database, plan_version, fiscal_year_start, run_rate_months, top_movers, currency, least_group : see
+        `MonthlyReview`.
+    share_idle : how projects bear idle capacity: none, proportional, even, or project -> weight.
     known_events : what is known to come, see `Forecasts`.
 
     Raises
@@ -45,13 +47,14 @@ class MonthlyReport:
         run_rate_months: int = 3,
         top_movers: int = 8,
         currency: str = "",
-        share_idle: str = "none",
-        idle_weights: dict[str, float] | None = None,
+        share_idle: str | Mapping[str, float] = "none",
         least_group: int = INSIDE,
         known_events: Sequence[Mapping] = (),
     ):
+        weighted = isinstance(share_idle, Mapping)
         self.review = MonthlyReview(month, database, plan_version, fiscal_year_start, run_rate_months, top_movers,
-                                    currency, share_idle, idle_weights, least_group)  # fmt: skip
+                                    currency, "fixed" if weighted else share_idle,
+                                    share_idle if weighted else None, least_group)  # fmt: skip
         self.month, self.currency = self.review.month, self.review.currency
         self._name, self._database, self._plan = f"{self.month:%Y-%m}", database, plan_version
         self._events, self._least_group = list(known_events), least_group
@@ -62,6 +65,10 @@ class MonthlyReport:
     def forecasts(self) -> Forecasts:
         return Forecasts(self._name, self._database, self.currency, self.review.fiscal_year_start, self._events,
                          self._least_group, self._plan)  # fmt: skip
+
+    @cached_property
+    def days_ahead(self) -> DaysAhead:
+        return DaysAhead(self.forecasts)
 
     @cached_property
     def bridges(self) -> list[Variance]:
@@ -95,7 +102,7 @@ class MonthlyReport:
 
     def prepare(self) -> None:
         """Compute what takes long and is kept in the database, so that other processes find it there."""
-        _ = self.forecasts.landings
+        _ = self.forecasts.landings, self.days_ahead.widths
 
     # What is shown.
 

@@ -249,3 +249,31 @@ def landings(
                                   "landing_p80": np.quantile(p80, 0.8, axis=0)}))  # fmt: skip
     columns = ["month", "project", "landing_p50", "landing_p80"]
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=columns)
+
+
+def of_days(days: pd.DataFrame, sizes: pd.Series, horizon: int) -> pd.DataFrame:
+    """How wide the intervals of single days are, and how many days of the past lay within those that were known then.
+
+    Parameters
+    ----------
+    days : as `backtest.rolling_days` gives them.
+    sizes : mean absolute day, project ("Total" too) -> money.
+    horizon : months ahead that are wanted.
+
+    Returns
+    -------
+    DataFrame : one row a project and month ahead: `project`, `horizon`, `width_50`, `width_80`, `width_95` (from the
+        middle to an end) [money], `days` (of the past that had an interval) and `within_50`, ... (how many of them lay
+        in it).
+    """
+    found = spread(days, horizon)
+    unit, names = found.unit(sizes), [f"{100 * level:.0f}" for level in LEVELS]
+    frame = pd.DataFrame({"project": np.tile(sizes.index.to_numpy(dtype=object), horizon),
+                          "horizon": np.repeat(np.arange(1, horizon + 1), len(sizes))})  # fmt: skip
+    frame = frame.assign(**{f"width_{name}": (found.quantile(level) * unit).ravel()
+                            for name, level in zip(names, LEVELS, strict=True)})  # fmt: skip
+    past = with_bands(days, LEVELS).dropna(subset=["lower_80"])
+    inside = {f"within_{name}": past["actual"].between(past[f"lower_{name}"], past[f"upper_{name}"]) for name in names}
+    counts = past.assign(days=1, **inside).groupby(["project", "horizon"])[["days", *inside]].sum()
+    frame = frame.join(counts, on=["project", "horizon"])
+    return frame.fillna(dict.fromkeys(counts, 0)).astype(dict.fromkeys(counts, int))
