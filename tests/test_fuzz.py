@@ -29,7 +29,7 @@ def test_a_lost_row_and_a_crash_are_noticed(seeds, tmp_path, monkeypatch):
         return (record for record in records(source, plan) if record[0] != 3)
 
     monkeypatch.setattr(damage, "records", forgetful)
-    wrong = fuzz.run(seeds["focus"], 24, tmp_path / "lost")
+    wrong = fuzz.run(seeds["focus"], 12, tmp_path / "lost")
     assert wrong and all("lines [3] are not there as they were" in line for line in wrong)
 
     monkeypatch.setattr(damage, "records", lambda source, plan: iter([None]))

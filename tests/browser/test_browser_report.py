@@ -30,6 +30,12 @@ def report(own_db, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def made(own_db):
+    """What the report is made of."""
+    return MonthlyReport("", str(own_db))
+
+
+@pytest.fixture(scope="module")
 def visit(chromium, report):
     """The page, everything that it asked for, and its problems."""
     asked, problems = [], []
@@ -89,9 +95,8 @@ def test_every_chart_is_drawn(visit, drawings):
     assert drawings.evaluate(CUT_OFF) == []
 
 
-def test_headline_is_the_models(own_db, report, visit):
+def test_headline_is_the_models(made, report, visit):
     page, *_ = visit
-    made = MonthlyReport("", str(own_db))
     headline, runs = made.headline(), made.monitor.headline()
     parts = [page.locator(f".card .{part}").all_text_contents() for part in ("label", "value", "remark")]
     assert list(zip(*parts, strict=True)) == [*headline.figures, *runs.figures]
@@ -100,12 +105,11 @@ def test_headline_is_the_models(own_db, report, visit):
     assert report.headline == headline.lines()
 
 
-def test_tables_are_the_models(own_db, visit):
+def test_tables_are_the_models(made, visit):
     page, *_ = visit
     rows = page.locator("table.dcb").evaluate_all(
         "all => all.map(table => [...table.tBodies[0].rows].map(row => [...row.cells].map(cell => cell.textContent)))"
     )
-    made = MonthlyReport("", str(own_db))
     shown = {"Forecast": made.year_end(), "Runs": made.runs(), "Alerts": made.alerts_table()}
     tables = made.tables() | shown
     for name in tables.keys() - {"Months to come", "Run rate", "Budget and actual"}:
