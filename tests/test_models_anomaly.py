@@ -220,3 +220,14 @@ def test_a_day_without_any_bill_is_not_known():
 def test_rules_out_of_range(field, value, told):
     with pytest.raises(OutOfRange, match=f"{field} must be .*{told}"):
         spend.Rules(**{field: value})
+
+
+def test_a_series_that_was_read_once_is_judged_as_one_that_is_read_anew():
+    frame, end = daily(a_x=noisy(1, 120), b_x=[*noisy(2, 90), *(3 * noisy(3, 30))]), START + pd.Timedelta(days=120)
+    once = spend.read(frame, end)
+    for rules in (RULES, spend.Rules(sensitivity=2.0, least_money=0.0), RULES):
+        judged, anew = spend.watch(once, end, rules), spend.watch(frame, end, rules)
+        assert [one.episodes for one in judged] == [one.episodes for one in anew]
+        for one, other in zip(judged, anew, strict=True):
+            pd.testing.assert_frame_equal(one.band, other.band)
+    assert spend.read(frame, START) is None

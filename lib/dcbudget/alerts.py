@@ -149,8 +149,7 @@ def stored(db: str | Path | None = None, *, state: str = "") -> pd.DataFrame:
     """
     if state and state not in STATES:
         raise OutOfRange(f"state must be one of {', '.join(STATES)}, not {state!r}")
-    with warehouse.connect(db) as con:
-        return _frame(con, f"{ALL} where state = ? or ? = ''{ORDER}", [state, state])
+    return _typed(warehouse.query(f"{ALL} where state = ? or ? = ''{ORDER}", db, [state, state]))
 
 
 def of_month(month: pd.Timestamp, db: str | Path | None = None) -> pd.DataFrame:
@@ -221,7 +220,10 @@ def _rows(findings: pd.DataFrame) -> pd.DataFrame:
 
 def _frame(con: duckdb.DuckDBPyConnection, statement: str, parameters: list | None = None) -> pd.DataFrame:
     names = [part.strip() for part in ALL.removeprefix("select ").removesuffix(" from alerts").split(",")]
-    rows = pd.DataFrame(con.execute(statement, parameters or []).fetchall(), columns=names)
+    return _typed(pd.DataFrame(con.execute(statement, parameters or []).fetchall(), columns=names))
+
+
+def _typed(rows: pd.DataFrame) -> pd.DataFrame:
     for name in ("since", "until", "found_on", "judged_on"):
         rows[name] = pd.to_datetime(rows[name]).astype("datetime64[us]")
     return rows.assign(money=rows["money"].astype(float))

@@ -91,6 +91,7 @@ class Alerts:
         ------
         OutOfRange : a value out of its range.
         """
+        self._spend  # noqa: B018 - read once for all rules
         other = copy(self)
         other.rules = spend.Rules(sensitivity, least_money, self.rules.persistence)
         for name in ("watched", "findings", "of_month"):
@@ -100,12 +101,16 @@ class Alerts:
     @cached_property
     def watched(self) -> list[spend.Watched]:
         """Daily spend by project, category and in total, each with its band and alerts; effective basis."""
+        return spend.watch(self._spend, self.as_of, self.rules)
+
+    @cached_property
+    def _spend(self) -> spend.Spend | None:
         daily = self._query(
             'select "day", date_trunc(\'month\', "day")::date as month, project, category, currency,'
             " sum(effective_cost) as cost from cost_daily where provider <> 'Owned' group by all",
             "cost",
         )
-        return spend.watch(daily.assign(day=pd.to_datetime(daily["day"])), self.as_of, self.rules)
+        return spend.read(daily.assign(day=pd.to_datetime(daily["day"])), self.as_of)
 
     @cached_property
     def findings(self) -> pd.DataFrame:

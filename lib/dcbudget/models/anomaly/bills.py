@@ -152,6 +152,8 @@ def missing_bills(days: pd.DataFrame, as_of: pd.Timestamp, least_days: int = 3) 
 
 def in_a_row(rows: pd.DataFrame, true: pd.Series, as_of: pd.Timestamp) -> Iterator[tuple[pd.DataFrame, pd.Timestamp]]:
     """Months in a row of which something is true, and when that ended; NaT where it lasts to the last whole month."""
+    if not true.any():
+        return
     together = rows["month"] == rows["month"].shift() + MONTH
     number = (~(true & true.shift(fill_value=False) & together)).cumsum()
     for _, spell in rows[true].groupby(number[true]):

@@ -85,8 +85,8 @@ def over_year(
     within("least_money", least_money, 0)
     share("nearly", nearly)
     share("materiality", materiality)
-    share("nearly", nearly)
-    starts = lines["month"].map(lambda month: fiscal_year_of(month, fiscal_year_start)[0])
+    starts = lines["month"].map({month: fiscal_year_of(month, fiscal_year_start)[0]
+                                 for month in lines["month"].unique()})  # fmt: skip
     for (project, start), rows in lines.groupby(["project", starts], sort=True):
         rows, year, end = rows.sort_values("month"), rows["budget"].sum(), start + 12 * MONTH
         so_far = rows[rows["month"] + MONTH <= as_of]

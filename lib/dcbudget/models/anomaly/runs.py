@@ -78,11 +78,10 @@ def stalled(
         usual = np.median(np.diff(times)) / HOUR if len(times) > 1 else 0.0
         ends = pd.isna(run["end_time"]) or run["end_time"] >= as_of
         last = as_of if ends else run["end_time"]
-        marks = [pd.Timestamp(time) for time in times]
-        for begin, end in zip(marks, [*marks[1:], last], strict=True):
-            silent = (end - begin) / HOUR
-            if silent <= max(least_hours, times_usual * usual):
-                continue
+        ends_of = np.append(times[1:], np.array(last, dtype=times.dtype))
+        silences = (ends_of - times) / HOUR
+        for place in np.flatnonzero(silences > max(least_hours, times_usual * usual)):
+            begin, end, silent = pd.Timestamp(times[place]), pd.Timestamp(ends_of[place]), float(silences[place])
             lasts = ends and end == as_of
             money = silent * run["gpus"] * run["cost_per_gpu_hour"]
             if money < least_money:

@@ -12,6 +12,7 @@ same way by whole months.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from math import isfinite
 
 import numpy as np
@@ -149,6 +150,35 @@ def _median(columns: list[np.ndarray]) -> np.ndarray:
     return np.where(known > 0, middle, np.nan)
 
 
+@dataclass(frozen=True)
+class Series:
+    """A part or a total as it is judged; what no rule bears upon is computed once.
+
+    Attributes
+    ----------
+    money : by step, every step once, null where nothing is known.
+    project, category : "" where it is a total over them.
+    pace : DAILY or MONTHLY.
+    earliest : the place from which alerts are raised.
+    """
+
+    money: pd.Series
+    project: str = ""
+    category: str = ""
+    pace: Pace = DAILY
+    earliest: int = 0
+
+    @cached_property
+    def table(self) -> list[list[float]]:
+        """The rows of `expectation`: step by step, plain numbers are many times as quick as arrays of one."""
+        return expectation(self.money, self.pace).to_numpy(float).tolist()
+
+    @cached_property
+    def lengths(self) -> list[list[float]]:
+        """Days of the month of each step, and those that its level stands on."""
+        return [days.tolist() for days in _month_lengths(self.money, self.pace)]
+
+
 def judge(series: pd.Series, rules: Rules, pace: Pace = DAILY) -> tuple[pd.DataFrame, list[Episode]]:
     """A series with its band as it stood at each step, and its episodes.
 
@@ -157,10 +187,16 @@ def judge(series: pd.Series, rules: Rules, pace: Pace = DAILY) -> tuple[pd.DataF
     DataFrame : `actual`, `expected`, `lower`, `upper` [money], null where nothing could be judged.
     list[Episode] : in order, those that never became an alert too.
     """
-    values = series.to_numpy(float)
-    # day by day, plain numbers are many times as quick as arrays of one
-    table = expectation(series, pace).to_numpy(float).tolist()
-    lengths, usual_lengths = (days.tolist() for days in _month_lengths(series, pace))
+    judged = Series(series, pace=pace)
+    shown, episodes = _judged(judged, rules)
+    return Watched(judged, shown, episodes, episodes).band, episodes
+
+
+def _judged(of: Series, rules: Rules) -> tuple[np.ndarray, list[Episode]]:
+    """What was expected at each step and its band's ends, (steps, 3), and the episodes."""
+    series, pace = of.money, of.pace
+    values, table = series.to_numpy(float), of.table
+    lengths, usual_lengths = of.lengths
     shown = np.full((len(values), 3), np.nan)
     episodes: list[Episode] = []
     now: Episode | None = None
@@ -202,8 +238,7 @@ def judge(series: pd.Series, rules: Rules, pace: Pace = DAILY) -> tuple[pd.DataF
             now.end = place + 1
             table = expectation(series.where(np.arange(len(series)) >= now.start), pace).to_numpy(float).tolist()
             now, recent = None, []
-    band = pd.DataFrame(shown, series.index, ["expected", "lower", "upper"])
-    return band.assign(actual=values), episodes
+    return shown, episodes
 
 
 def _share(off: float, band: float) -> float:
@@ -236,30 +271,67 @@ def _nearer(off: float, other: float) -> float:
 
 @dataclass(frozen=True)
 class Watched:
-    """A series that is watched: a part, the total of a project or category, or of all.
+    """A series that was judged.
 
     Attributes
     ----------
-    project, category : "" where it is a total over them.
-    band : as of `judge`.
+    of : the series.
+    shown : what was expected at each step, and its band's ends, (steps, 3) [money].
     episodes : those that are alerts.
     begun : all of them.
-    pace : DAILY or MONTHLY.
     """
 
-    project: str
-    category: str
-    band: pd.DataFrame
+    of: Series
+    shown: np.ndarray
     episodes: list[Episode]
     begun: list[Episode]
-    pace: Pace
+
+    @property
+    def project(self) -> str:
+        return self.of.project
+
+    @property
+    def category(self) -> str:
+        return self.of.category
+
+    @property
+    def pace(self) -> Pace:
+        return self.of.pace
+
+    @cached_property
+    def band(self) -> pd.DataFrame:
+        """`expected`, `lower`, `upper`, `actual` [money] by step, as of `judge`."""
+        columns = np.column_stack([self.shown, self.of.money.to_numpy(float)])
+        return pd.DataFrame(columns, self.of.money.index, ["expected", "lower", "upper", "actual"])
+
+    @cached_property
+    def running(self) -> np.ndarray:
+        """The running sum of actual less expected [money], before each step."""
+        off = self.of.money.to_numpy(float) - self.shown[:, 0]
+        return np.concatenate([[0.0], np.where(np.isnan(off), 0.0, off).cumsum()])
 
 
-def watch(daily: pd.DataFrame, as_of: pd.Timestamp, rules: Rules) -> list[Watched]:
-    """Every part (project and category) and every total with its band and its alerts.
+@dataclass(frozen=True)
+class Spend:
+    """Every part (project and category) and every total, ready to be judged.
 
-    The alert of a total stands only where the alerts of its parts do not explain most of it; parts that go different
-    ways do not hide in a total, since they are watched themselves.
+    Attributes
+    ----------
+    total : all of it.
+    projects, categories : totals over the other.
+    parts : those of which days are judged, in the order in which they are told.
+    months : those that are charged by the month.
+    """
+
+    total: Series
+    projects: list[Series]
+    categories: list[Series]
+    parts: list[Series]
+    months: list[Series]
+
+
+def read(daily: pd.DataFrame, as_of: pd.Timestamp) -> Spend | None:
+    """The series of daily spend; None where there are no days.
 
     Parameters
     ----------
@@ -268,7 +340,7 @@ def watch(daily: pd.DataFrame, as_of: pd.Timestamp, rules: Rules) -> list[Watche
     """
     daily = daily[daily["day"] < as_of]
     if daily.empty:
-        return []
+        return None
     parts = daily.pivot_table(index="day", columns=["project", "category"], values="cost", aggfunc="sum")
     parts = parts.reindex(pd.date_range(parts.index.min(), as_of - pd.Timedelta(days=1)))
     known = parts.notna().any(axis=1)
@@ -276,16 +348,44 @@ def watch(daily: pd.DataFrame, as_of: pd.Timestamp, rules: Rules) -> list[Watche
     of_days = parts.fillna(0.0).where(known, np.nan)
     for name in monthly:
         of_days.loc[_first(parts[name]) + pd.Timedelta(days=NEW_DAYS) :, name] = 0.0
-    leaves = [
-        _watched(of_days[name], rules, *name, earliest=_first(parts[name]) + pd.Timedelta(days=NEW_DAYS - 1))
-        for name in of_days if name not in monthly
-    ]  # fmt: skip
-    projects = [_total(of_days, leaves, rules, project=name) for name in of_days.columns.unique("project")]
-    categories = [_total(of_days, leaves, rules, category=name) for name in of_days.columns.unique("category")]
-    whole = _watched(of_days.sum(axis=1, min_count=1), rules, "", "")
-    _drop_explained(whole, [leaves, projects, categories])
-    months = [_watched(_months(parts[name], as_of), rules, *name, pace=MONTHLY) for name in monthly]
-    return [whole, *projects, *categories, *leaves, *months]
+
+    def total(project: str = "", category: str = "") -> Series:
+        chosen = [name for name in of_days if project in ("", name[0]) and category in ("", name[1])]
+        return Series(of_days[chosen].sum(axis=1, min_count=1), project, category)
+
+    def earliest(name: tuple[str, str]) -> int:
+        return int(of_days.index.searchsorted(_first(parts[name]) + pd.Timedelta(days=NEW_DAYS - 1)))
+
+    return Spend(
+        total(),
+        [total(project=name) for name in of_days.columns.unique("project")],
+        [total(category=name) for name in of_days.columns.unique("category")],
+        [Series(of_days[name], *name, earliest=earliest(name)) for name in of_days if name not in monthly],
+        [Series(_months(parts[name], as_of), *name, pace=MONTHLY) for name in monthly],
+    )
+
+
+def watch(daily: pd.DataFrame | Spend | None, as_of: pd.Timestamp, rules: Rules) -> list[Watched]:
+    """Every part (project and category) and every total with its band and its alerts.
+
+    The alert of a total stands only where the alerts of its parts do not explain most of it; parts that go different
+    ways do not hide in a total, since they are watched themselves.
+
+    Parameters
+    ----------
+    daily, as_of : as for `read`; or what that gave.
+    """
+    spend = read(daily, as_of) if isinstance(daily, pd.DataFrame) else daily
+    if spend is None:
+        return []
+    parts = [_watched(one, rules) for one in spend.parts]
+    totals = [[_watched(one, rules) for one in ones] for ones in (spend.projects, spend.categories)]
+    for one in (one for ones in totals for one in ones):
+        own = [part for part in parts if one.project in ("", part.project) and one.category in ("", part.category)]
+        _drop_explained(one, [own])
+    whole = _watched(spend.total, rules)
+    _drop_explained(whole, [parts, *totals])
+    return [whole, *totals[0], *totals[1], *parts, *(_watched(one, rules) for one in spend.months)]
 
 
 def findings(watched: list[Watched]) -> Iterator[Finding]:
@@ -344,28 +444,12 @@ def _after(series: Watched, episode: Episode) -> pd.Timestamp:
     return series.band.index[-1] + (pd.Timedelta(days=1) if series.pace is DAILY else pd.DateOffset(months=1))
 
 
-def _watched(
-    series: pd.Series, rules: Rules, project: str, category: str, pace: Pace = DAILY,
-    earliest: pd.Timestamp | None = None,
-) -> Watched:  # fmt: skip
-    band, episodes = judge(series, rules, pace)
+def _watched(series: Series, rules: Rules) -> Watched:
+    shown, episodes = _judged(series, rules)
     fired = [episode for episode in episodes if episode.fired is not None]
-    if earliest is not None:
-        first = series.index.searchsorted(earliest)
-        for episode in fired:
-            episode.fired = max(episode.fired, int(first))
-        fired = [episode for episode in fired if episode.fired < len(series)]
-    return Watched(project, category, band, fired, episodes, pace)
-
-
-def _total(
-    of_days: pd.DataFrame, leaves: list[Watched], rules: Rules, project: str = "", category: str = ""
-) -> Watched:
-    chosen = [name for name in of_days if project in ("", name[0]) and category in ("", name[1])]
-    total = _watched(of_days[chosen].sum(axis=1, min_count=1), rules, project, category)
-    own = [leaf for leaf in leaves if (leaf.project, leaf.category) in chosen]
-    _drop_explained(total, [own])
-    return total
+    for episode in fired:
+        episode.fired = max(episode.fired, series.earliest)
+    return Watched(series, shown, [episode for episode in fired if episode.fired < len(shown)], episodes)
 
 
 def _drop_explained(total: Watched, levels: list[list[Watched]]) -> None:
@@ -373,8 +457,8 @@ def _drop_explained(total: Watched, levels: list[list[Watched]]) -> None:
 
     Until it has ended, parts explain it that are beyond their bands, in the end only those that are alerts.
     """
-    sums, days = _running(total), len(total.band)
-    known = [[(_running(part), part) for part in parts] for parts in levels]
+    sums, days = total.running, len(total.shown)
+    known = [[(part.running, part) for part in parts] for parts in levels]
     stand = []
     for episode in total.episodes:
         over = days if episode.end is None else min(episode.end + total.pace.rest - 1, days - 1)
@@ -390,12 +474,6 @@ def _drop_explained(total: Watched, levels: list[list[Watched]]) -> None:
                 stand.append(episode)
                 break
     total.episodes[:] = stand
-
-
-def _running(series: Watched) -> np.ndarray:
-    """The running sum of actual less expected [money], before each step."""
-    off = (series.band["actual"] - series.band["expected"]).fillna(0.0).to_numpy()
-    return np.concatenate([[0.0], off.cumsum()])
 
 
 def _told(running: np.ndarray, part: Watched, start: int, stop: int, place: int, lasts: bool) -> float:
