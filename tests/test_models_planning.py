@@ -366,3 +366,13 @@ def test_a_plan_of_nothing():
                               "full_commitment_gpu_hours": np.zeros((1, 3))})  # fmt: skip
     assert lines(empty, BASE).empty and tornado(empty, BASE).empty
     assert simulate(empty, BASE, draws(empty, 10, 1)).year.sum() == 0
+
+
+def test_growth_makes_up_for_the_bias_of_forecasts():
+    """A tenth of what came too low half a year ahead: demand is divided by 0.9 twice a year."""
+    assert planning.growth_without_bias(0.2, -0.1, 6) == pytest.approx(1.2 / 0.81 - 1)
+    assert planning.growth_without_bias(0.2, 0.1, 3) == pytest.approx(1.2 / 1.1**4 - 1)
+    assert planning.growth_without_bias(0.2, 0.0, 6) == pytest.approx(0.2)
+    assert planning.growth_without_bias(0.0, -0.9, 3) == 3.0 and planning.growth_without_bias(0.0, 900.0, 3) == -0.9
+    with pytest.raises(OutOfRange, match="bias must be at least -0"):
+        planning.growth_without_bias(0.2, -1.0, 6)

@@ -1,7 +1,9 @@
 """The panel of 1_plan without a browser: what its controls make of the plan, and what its buttons save."""
 
+import shutil
 from html import unescape
 
+import pandas as pd
 import pytest
 
 from dcbudget import budget
@@ -50,6 +52,27 @@ def test_every_slider_moves_the_plan_as_its_setting_does(panel, plan):
         assert panel.draft().settings == draft.settings != plan.settings, name
         assert panel.view.headline.value == plan.headline(draft)._repr_html_(), name
         slider.value = before
+
+
+def test_growth_is_corrected_for_the_bias_that_a_report_recorded(panel, plan, world, tmp_path):
+    """Forecasts six months ahead were a fifth below: 0.8 of what came, so growth a year is (1 + g) / 0.8^2 - 1."""
+    panel.unbiased.value = True  # nothing is recorded
+    assert panel.draft().settings == plan.settings and "no report has recorded" in plan.bias_remark
+    db = shutil.copy(world, tmp_path / "budget.duckdb")
+    values = [("forecast_bias_3", -0.1), ("forecast_bias_6", -0.2)]
+    rows = [(name, value, "share", pd.Timestamp("2026-05-01"), "backtests") for name, value in values]
+    budget.record_calibration(pd.DataFrame(rows, columns=["name", "value", "unit", "month", "source"]), db)
+    corrected = panels.PlanPanel(Plan("2026-05", database=str(db), draws=1000))
+    first = corrected.draft()
+    assert corrected.unbiased.value is False and first.settings.demand_growth == plan.settings.demand_growth
+    corrected.unbiased.value = True
+    growth = 0.1
+    corrected.rates["demand_growth"].value = growth
+    draft = corrected.draft()
+    assert draft.settings.demand_growth == pytest.approx((1 + growth) / 0.64 - 1) and draft.total > first.total
+    assert "6 months ahead lay 20.0% below what came" in corrected._plan.bias_remark
+    corrected.rates["demand_growth"].value = 3.0
+    assert corrected.draft().settings.demand_growth == 3.0  # as far as settings go
 
 
 def test_every_slider_says_where_it_starts(panel, plan):

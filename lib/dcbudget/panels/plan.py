@@ -40,6 +40,8 @@ class PlanPanel:
                 "Power, money per kWh", settings.power_price_per_kwh, 0.0, 1.0, 0.005, ",.3f"
             ),
         }
+        self.unbiased = widgets.Checkbox(False, description="Correct for forecast bias", indent=False,
+                                         layout={"width": "360px"})  # fmt: skip
         self.project = choice("Project", [AS_MEASURED, *plan.projects], AS_MEASURED)
         self.growth = rate_slider("Its growth a year", 0.0, -0.9, 3.0)
         self.parameters = number_slider("Run: billion parameters", 0.0, 0.0, 2000.0, 1.0, ",.0f")
@@ -53,8 +55,8 @@ class PlanPanel:
         self._moves_itself = False
         self.project.observe(self._of_project, names="value")
         self.box = live(
-            [*self.rates.values(), *self.numbers.values(), self.project, self.growth, self.parameters, self.tokens,
-             self.gpu_model, self.start, self.template, self.show], self.view, self._redraw, self._shown(),
+            [*self.rates.values(), *self.numbers.values(), self.unbiased, self.project, self.growth,
+             self.parameters, self.tokens, self.gpu_model, self.start, self.template, self.show], self.view, self._redraw, self._shown(),
         )  # fmt: skip
 
     def draft(self):
@@ -65,6 +67,8 @@ class PlanPanel:
             self.template.value if self.template.value != NONE else "",
         )  # fmt: skip
         settings = {name: slider.value for name, slider in (self.rates | self.numbers).items()}
+        if self.unbiased.value:
+            settings["demand_growth"] = self._plan.growth_without_bias(settings["demand_growth"])
         return self._plan.draft(added, **settings)
 
     def _redraw(self) -> None:
@@ -88,6 +92,7 @@ class PlanPanel:
                             self.template])  # fmt: skip
         return [
             *sliders,
+            beside(self.unbiased, self._plan.bias_remark),
             widgets.Accordion([own], titles=["A project's own growth, a further run, a new project"]),
             self.show,
         ]  # fmt: skip

@@ -382,6 +382,30 @@ class Plan:
         rows = rows[(rows["project"] == project) & (rows["driver"] == "gpu_hours")]
         return float((1 + rows["growth_per_month"].iloc[0]) ** 12 - 1) if len(rows) else 0.0
 
+    def growth_without_bias(self, growth_per_year: float) -> float:
+        """Growth of demand a year, corrected by how far recorded forecasts lay from what came; as it is without any."""
+        months, bias = self._forecast_bias
+        return planning.growth_without_bias(growth_per_year, bias, months) if months else growth_per_year
+
+    @property
+    def bias_remark(self) -> str:
+        """What `growth_without_bias` corrects by."""
+        months, bias = self._forecast_bias
+        if not months:
+            return "no report has recorded how wrong forecasts were"
+        growth = self.settings.demand_growth
+        return (f"forecasts {months} months ahead lay {abs(bias):.1%} {'above' if bias > 0 else 'below'} what came: a"
+                f" growth of {growth:.1%} a year becomes {self.growth_without_bias(growth):.1%}")  # fmt: skip
+
+    @property
+    def _forecast_bias(self) -> tuple[int, float]:
+        """Months ahead of the farthest forecasts whose bias a report recorded, and that bias; 0 and 0 without any."""
+        for months in (6, 3):
+            bias = self.known[f"forecast_bias_{months}"].value
+            if pd.notna(bias):
+                return months, float(bias)
+        return 0, 0.0
+
     @property
     def gpu_models(self) -> list[str]:
         """GPU models that a run can be planned on, those in use first."""

@@ -35,6 +35,7 @@ from dcbudget.models.planning.model import (
     Model,
     Settings,
     Supply,
+    growth_without_bias,
 )
 from dcbudget.models.planning.simulation import (
     Simulation,
@@ -67,6 +68,7 @@ __all__ = [
     "factor",
     "from_template",
     "gpu_hours",
+    "growth_without_bias",
     "lines",
     "month_of",
     "quantities",

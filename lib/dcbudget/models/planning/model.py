@@ -65,6 +65,23 @@ RANGES = {
 }  # fmt: skip
 
 
+def growth_without_bias(growth_per_year: float, bias: float, months_ahead: int) -> float:
+    """Growth of demand a year that makes up for how far forecasts lay from what came, within the range of settings.
+
+    Demand so many months ahead is divided by 1 + bias: (1 + growth) / (1 + bias)^(12 / months) - 1.
+
+    Parameters
+    ----------
+    growth_per_year : decimal, above -1.
+    bias : forecasts above what came, a share of it; negative is below.
+    months_ahead : of these forecasts, at least 1.
+    """
+    within("bias", bias, -0.99, 1000)
+    within("months_ahead", months_ahead, 1)
+    low, high = RANGES["demand_growth"]
+    return min(max((1 + growth_per_year) / (1 + bias) ** (12 / months_ahead) - 1, low), high)
+
+
 @dataclass(frozen=True)
 class Demand:
     """What projects need, driver by driver.
