@@ -174,6 +174,13 @@ def test_a_constant_project_costs_as_many_days_as_a_month_has():
     assert found.monthly["credit"].to_numpy() == pytest.approx(-7 * lengths) and (found.monthly["none"] == 0).all()
 
 
+def test_weekdays_are_beside_their_mean():
+    """A week that grows by 0.02 a day has weekdays all the same: what they are above the mean sums to 0."""
+    rng = np.random.default_rng(14)
+    daily = days(8, a=70.0)["a"] + rng.normal(0, 5, 243)
+    assert spend.weekdays(daily).sum() == pytest.approx(0, abs=1e-9) and np.abs(spend.weekdays(daily)).max() > 0.1
+
+
 def test_weekdays_make_months_of_the_same_length_differ():
     """70 on working days, 0 at weekends: what a month costs is its number of working days."""
     daily = days(8, a=70.0)
@@ -184,14 +191,17 @@ def test_weekdays_make_months_of_the_same_length_differ():
     assert len(set(working)) > 1 and found.to_numpy() == pytest.approx(70 * np.array(working), rel=0.01)
 
 
-def test_a_year_of_seasons_is_seen_after_two_years():
+def test_a_year_of_seasons_is_seen_after_more_than_two_years():
     season = 1000 + 400 * np.sin(2 * np.pi * np.arange(36) / 12)
     found = spend.expected(days(36, "2023-01-01", a=season), 12).monthly["a"]
     assert found.to_numpy() / found.index.days_in_month.to_numpy() == pytest.approx(season[:12], rel=0.05)
     noise = np.random.default_rng(6).normal(1000, 100, 36)
     assert methods.likeness(noise, 12) < methods.LEAST_LIKENESS <= methods.likeness(season, 12)
+    two_years = spend.expected(days(24, "2024-01-01", a=season[:24]), 2)
+    assert "yearly" not in two_years.method["a"]  # two cycles and nothing beyond them cannot be taken apart
+    assert "with a yearly season" in spend.expected(days(25, "2024-01-01", a=season[:25]), 2).method["a"]
     often = [
-        methods.likeness(np.random.default_rng(n).normal(0, 1, 24), 12) >= methods.LEAST_LIKENESS for n in range(500)
+        methods.likeness(np.random.default_rng(n).normal(0, 1, 25), 12) >= methods.LEAST_LIKENESS for n in range(500)
     ]
     assert np.mean(often) < 0.03
 
@@ -286,6 +296,12 @@ def test_forecasts_of_the_past_know_nothing_of_the_future():
     assert not first.loc[~before, "forecast"].equals(second.loc[~before, "forecast"])
 
 
+def test_size_is_the_mean_of_the_last_year():
+    """100 a day in 2024 and 10 since: a year later nothing of the 100 is in the size."""
+    points = backtest.rolling(days(24, "2024-01-01", a=[100.0] * 12 + [10.0] * 12), 1, 0)
+    assert points["size"].to_numpy() == pytest.approx(3650 / 12)
+
+
 def test_simple_methods_by_hand():
     monthly = pd.DataFrame({"a": np.arange(1.0, 14)}, pd.date_range("2025-01-01", periods=13, freq="MS"))
     found = spend.simple(monthly, 2)
@@ -360,10 +376,41 @@ def test_intervals_cover_errors_of_a_known_law():
         )
 
 
+def test_errors_grow_with_the_root_of_time_beyond_what_was_tested():
+    found = intervals.spread(errors(np.random.default_rng(15)), 16)
+    assert found.growth[[7, 15]] == pytest.approx(found.growth[3] * np.sqrt([2, 4]))
+
+
+def test_landings_are_as_sure_as_what_was_known_then():
+    """The law of `errors`: two months to come of 100, 200 and 300, each by itself, errors of 0.1 and 0.1 x root of 2.
+
+    P80 of a lies 0.84 standard deviations above the middle; a later disaster changes nothing of it.
+    """
+    table = errors(np.random.default_rng(16), 60)
+    made = pd.Timestamp("2004-01-01")
+    of_year = table[(table["made_month"] == made) & (table["horizon"] <= 2)]
+    monthly = pd.DataFrame({"a": [50.0], "b": [60.0], "c": [70.0]}, [made])
+    args = of_year, monthly, made + pd.DateOffset(months=3)
+    (found,) = (frame.set_index("project") for _, frame in intervals.landings(table, *args).groupby("month"))
+    middle = of_year[of_year["project"] == "a"]["forecast"].sum() + 50
+    assert found.loc["a", "landing_p50"] == pytest.approx(middle)
+    assert found.loc["a", "landing_p80"] - middle == pytest.approx(0.84 * 10 * np.sqrt(3), rel=0.2)
+    late = table["target_month"] > made
+    disaster = table.assign(actual=table["actual"].where(~late, 1e4))
+    pd.testing.assert_frame_equal(intervals.landings(disaster, *args), intervals.landings(table, *args))
+    small = of_year.assign(forecast=of_year["forecast"].where(of_year["project"] != "a", 0.1))
+    kept, free = (
+        intervals.landings(table, small, spent, args[2]).set_index("project").loc["a"]
+        for spent in (monthly, monthly.assign(a=-50.0))
+    )
+    assert kept["landing_p50"] == pytest.approx(50.2) and free["landing_p50"] == pytest.approx(-49.8)
+    assert kept["landing_p80"] - 50 > 1.03 * (free["landing_p80"] + 50)  # what never was below 0 does not go there
+
+
 def test_conformal_quantile_is_the_one_of_the_order_statistic():
     found = intervals.Spread(np.arange(1.0, 100), pd.Series({"": 1.0}), np.ones(1), 0, 0, False)
     assert found.quantile(0.8) == 80 and found.quantile(0.95) == 95 and found.quantile(0.5) == 50
-    assert found.quantile(1.0) == 99
+    assert found.quantile(1.0) == 99 and found.quantile(0.796) == 80  # of 100 places, not of 99
     with pytest.raises(OutOfRange, match="level must be at least 0 and at most 1"):
         found.quantile(1.2)
 

@@ -131,7 +131,8 @@ def test_chance_of_overrun_is_a_share_of_the_paths(stage):
 
 
 def test_what_is_known_to_come_is_added(stage, bills):
-    told = [{"project": "beta", "start": "2026-07", "change": "add", "value": 1000, "about": "a commitment"},
+    told = [{"project": "beta", "start": "2026-07", "change": "add", "value": 1000, "about": "a commitment",
+             "known": "2026-02-01"},
             {"project": "delta", "start": "2026-12-01", "change": "add", "value": 500},
             {"project": "alpha", "start": "2026-12", "change": "multiply", "value": 2}]  # fmt: skip
     other = Forecasts(database=bills, draws=2000, known_events=told)

@@ -55,8 +55,9 @@ class PlanPanel:
         self._moves_itself = False
         self.project.observe(self._of_project, names="value")
         self.box = live(
-            [*self.rates.values(), *self.numbers.values(), self.unbiased, self.project, self.growth,
-             self.parameters, self.tokens, self.gpu_model, self.start, self.template, self.show], self.view, self._redraw, self._shown(),
+            [*self.rates.values(), *self.numbers.values(), self.unbiased, self.project, self.growth, self.parameters,
+             self.tokens, self.gpu_model, self.start, self.template, self.show],
+            self.view, self._redraw, self._shown(),
         )  # fmt: skip
 
     def draft(self):

@@ -31,8 +31,9 @@ def ahead(values, horizon: int, periods: Sequence[int] = (), line: int = LINE) -
     ----------
     values : at least 2, oldest first, equally far apart [any unit].
     horizon : how many to forecast.
-    periods : of the seasons, shortest first, such as (24, 168) for hours; one of which there are not two cycles is
-        left out. Seasons are taken out by MSTL (Bandara, Hyndman and Bergmeir 2021), and their last cycle goes on.
+    periods : of the seasons, shortest first, such as (24, 168) for hours; one of which there are not more than two
+        cycles is left out. Seasons are taken out by MSTL (Bandara, Hyndman and Bergmeir 2021), and their last cycle
+        goes on.
     line : how many of the last values the line is drawn through.
 
     Returns
@@ -51,7 +52,7 @@ def ahead(values, horizon: int, periods: Sequence[int] = (), line: int = LINE) -
 
 def without_seasons(values: np.ndarray, horizon: int, periods: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
     """The values less their seasons, (n,), and the seasons' last cycles carried on, (horizon,)."""
-    periods = [period for period in periods if len(values) >= 2 * period]
+    periods = [period for period in periods if len(values) > 2 * period]
     if not periods or np.ptp(values) == 0:
         return values, np.zeros(horizon)
     from statsmodels.tsa.seasonal import MSTL
@@ -72,7 +73,7 @@ def likeness(values: np.ndarray, period: int) -> float:
     A season that a decomposition finds in two or three cycles of noise explains much of it; the cycles of noise are not
     alike.
     """
-    if len(values) < 2 * period or np.ptp(values) == 0:
+    if len(values) <= 2 * period or np.ptp(values) == 0:
         return 0.0
     at = np.arange(len(values))
     rest = values - np.polyval(np.polyfit(at, values, 1), at)
