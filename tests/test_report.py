@@ -112,7 +112,7 @@ def test_page_shows_results_and_no_code(rendered):
 def test_charts_are_pictures_with_their_titles(rendered):
     page = rendered.html.read_text(encoding="utf-8")
     images = re.findall(r'<img alt="([^"]*)" src="data:image/svg\+xml;base64,([^"]*)"', page)
-    assert len(images) == page.count("<img") == 8
+    assert len(images) == page.count("<img") == 9
     for title, data in images:
         assert ("USD" in title and "June 2026" in title) or "by month" in title or "by day" in title
         assert b64decode(data).startswith(b"<svg") and b"<script" not in b64decode(data)

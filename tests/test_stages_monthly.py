@@ -83,3 +83,15 @@ def test_what_was_computed_in_a_copy_comes_back(planned, tmp_path):
     assert results.kept("forecast_points", "abc1", db)["a"].tolist() == [1, 2]
     told = warehouse.query("select name, parameters from results where key = 'abc1'", db)
     assert told.values.tolist() == [["forecast_points", '{"month": "2026-06"}']]
+
+
+def test_weights_of_idle_capacity_and_known_events_are_heard(planned):
+    """100 and 130 were spent, 115 a month is to come; 50 more a month from October on are 150."""
+    event = {"project": "alpha", "start": "2026-10", "change": "add", "value": 50, "known": "2026-06-15"}
+    report = MonthlyReport("2026-06", planned, share_idle={"alpha": 1}, known_events=[event])
+    plain = MonthlyReport("2026-06", planned, share_idle="even")
+    assert (report.review.share_idle, report.review.idle_weights) == ("fixed", {"alpha": 1})
+    assert (plain.review.share_idle, plain.review.idle_weights) == ("even", {})
+    lands, without = (one.forecasts.landings["landing"].iloc[-1] for one in (report, plain))
+    assert lands - without == pytest.approx(150, abs=0.02)
+    assert report.days_ahead.days.query("project == 'alpha'")["p50"].sum() - 230 == pytest.approx(lands - 460, abs=0.02)

@@ -20,6 +20,8 @@ from dcbudget.spreadsheet import Line, months_between
 
 PROPOSED, ACCEPTED, REJECTED = STATUSES = ("proposed", "accepted", "rejected")
 FORECAST, RUN_RATE, BUDGET_BEFORE = COUNTERFACTUALS = ("forecast", "run rate", "budget before")
+# What a message says is wrong.
+WHAT = "the adjustment"
 # What two proposals share where they are the same.
 CONTENT = ("owner", "source", "reason", "from_project", "from_category", "to_project", "to_category", "first_month",
            "last_month", "amount", "currency", "plan_version", "counterfactual", "promised_saving")  # fmt: skip
@@ -101,46 +103,55 @@ def propose(
     ------
     OutOfRange : a field is missing or not as above; the message names it.
     """
-    what = "the adjustment"
-    first, last = (checked_month(month, what) for month in (first_month, last_month))
-    if last < first:
-        raise OutOfRange(f"last_month must not lie before first_month {first:%Y-%m}, not {last:%Y-%m}")
+    first, last = _checked_months(first_month, last_month)
     if counterfactual not in COUNTERFACTUALS:
         raise OutOfRange(f"counterfactual must be one of {', '.join(COUNTERFACTUALS)}, not {counterfactual!r}")
     if counterfactual == FORECAST and expectations is None:
         raise OutOfRange("expectations must be given for the counterfactual forecast")
-    money = checked_cents(amount, what)
+    money = checked_cents(amount, WHAT)
     if money < 0 or (money and from_project is None and to_project is None):
         raise OutOfRange(f"amount must be at least 0, and above 0 only from or to a project, not {money}")
     sides = {"from_project": from_project, "from_category": from_category, "to_project": to_project,
              "to_category": to_category}  # fmt: skip
-    told = {name: value and checked_text(value, name, what) for name, value in sides.items()}
+    told = {name: value and checked_text(value, name, WHAT) for name, value in sides.items()}
     found = {
-        "owner": checked_text(owner, "owner", what), "date": _day(date, "date"), "source": source or None,
+        "owner": checked_text(owner, "owner", WHAT), "date": _day(date, "date"), "source": source or None,
         "reason": reason or None, **told, "first_month": first, "last_month": last, "amount": money,
         "currency": currency, "plan_version": plan_version or None, "counterfactual": counterfactual,
-        "promised_saving": checked_cents(promised_saving, what),
+        "promised_saving": checked_cents(promised_saving, WHAT),
     }  # fmt: skip
     if not budget.CURRENCY.fullmatch(str(currency)):
-        raise OutOfRange(f"currency of {what} must be a code such as USD, not {currency!r}")
+        raise OutOfRange(f"currency of {WHAT} must be a code such as USD, not {currency!r}")
     rows = _checked_expectations(expectations, first, last)
     with budget.transaction(db, wait_seconds) as con:
-        same = con.execute(
-            "select adjustment_id from adjustments where status = 'proposed' and "
-            + " and ".join(f"{name} is not distinct from ?" for name in CONTENT),
-            [found[name] for name in CONTENT],
-        ).fetchone()
-        if same:
-            return _known(con, same[0])
-        number = con.execute("select count(*) from adjustments where date = ?", [found["date"]]).fetchone()[0] + 1
-        found |= {"adjustment_id": f"{found['date']:%Y-%m-%d}-{number:02}", "status": PROPOSED}
-        con.execute(
-            f"insert into adjustments ({', '.join(found)}) values ({', '.join('?' * len(found))})",
-            list(found.values()),
-        )
-        for row in rows:
-            con.execute("insert into adjustment_expectations values (?, ?, ?, ?, ?)", [found["adjustment_id"], *row])
-        return _known(con, found["adjustment_id"])
+        return _proposed(con, found, rows)
+
+
+def _checked_months(first_month: object, last_month: object) -> tuple[date, date]:
+    first, last = (checked_month(month, WHAT) for month in (first_month, last_month))
+    if last < first:
+        raise OutOfRange(f"last_month must not lie before first_month {first:%Y-%m}, not {last:%Y-%m}")
+    return first, last
+
+
+def _proposed(con: duckdb.DuckDBPyConnection, found: dict, expectations: list[tuple]) -> Adjustment:
+    """The proposal of this content that is there, else a new line of the ledger."""
+    same = con.execute(
+        "select adjustment_id from adjustments where status = 'proposed' and "
+        + " and ".join(f"{name} is not distinct from ?" for name in CONTENT),
+        [found[name] for name in CONTENT],
+    ).fetchone()
+    if same:
+        return _known(con, same[0])
+    number = con.execute("select count(*) from adjustments where date = ?", [found["date"]]).fetchone()[0] + 1
+    found = found | {"adjustment_id": f"{found['date']:%Y-%m-%d}-{number:02}", "status": PROPOSED}
+    con.execute(
+        f"insert into adjustments ({', '.join(found)}) values ({', '.join('?' * len(found))})",
+        list(found.values()),
+    )
+    for row in expectations:
+        con.execute("insert into adjustment_expectations values (?, ?, ?, ?, ?)", [found["adjustment_id"], *row])
+    return _known(con, found["adjustment_id"])
 
 
 def accept(
