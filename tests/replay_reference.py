@@ -214,6 +214,7 @@ class Promises:
     def __init__(self, jobs, gpus):
         self.jobs, self.gpus = jobs, gpus
         self.running, self.queue, self.reserved, self.promised, self.planned_end = [], [], {}, {}, {}
+        self.before = {}
 
     def run(self):
         to_come = sorted(self.jobs, key=lambda job: (job.submit, job.keys))
@@ -233,7 +234,7 @@ class Promises:
             if late:
                 for job in late:
                     self.planned_end[job.row] = time + (time - job.start)
-                self.reserved = {}
+                self.reserved, self.before = {}, {}
                 for job in self.queue:
                     self.reserve(job, time)
             elif early:
@@ -262,4 +263,31 @@ class Promises:
             moments = [begin] + [a for a, _, _ in spans if begin < a < end]
             if all(sum(g for a, b, g in spans if a <= t < b) + job.gpus <= self.gpus for t in moments):
                 self.reserved[job.row] = begin
+                return
+
+
+class PromisesOnNodes(Promises):
+    """The same where each reservation has nodes of its own, chosen by what is free there for all of its time."""
+
+    def __init__(self, jobs, nodes, per_node, spread, whole):
+        super().__init__(jobs, nodes * per_node)
+        self.nodes, self.per_node, self.spread, self.whole = nodes, per_node, spread, whole
+
+    def reserve(self, job, time):
+        spans = [(time, self.planned_end[one.row], one.held) for one in self.running]
+        spans += [(self.reserved[one.row], self.reserved[one.row] + max(one.planned, 1e-3), one.held)
+                  for one in self.queue if one.row in self.reserved and one is not job]  # fmt: skip
+        for begin in sorted({time} | {end for _, end, _ in spans if end > time}):
+            end = begin + max(job.planned, 1e-3)
+            moments = [begin] + [a for a, _, _ in spans if begin < a < end]
+            free = [
+                min(self.per_node - sum(held.get(node, 0) for a, b, held in spans if a <= t < b) for t in moments)
+                for node in range(self.nodes)
+            ]
+            held = fit(free, self.per_node, job.gpus, self.spread, self.whole)
+            # who cannot start sooner keeps its nodes
+            if held is not None:
+                if begin < self.before.get(job.row, INF):
+                    job.held = held
+                self.reserved[job.row] = self.before[job.row] = begin
                 return

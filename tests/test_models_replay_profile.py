@@ -18,17 +18,26 @@ UNITS = 64
 
 @njit
 def earliest(made, planned, units, reserved, hole):
-    return profile.earliest(made, planned, units, reserved, hole)
+    return profile.earliest(made, 1, planned, units, reserved, hole)
+
+
+@njit
+def from_then(made, planned, units, time):
+    return (
+        profile.earliest_from(made, 1, planned, units, time),
+        profile.least(made, 1, time, time + planned),
+        profile.next_step(made, 1, time),
+    )
 
 
 @njit
 def take(made, begin, end, units):
-    profile.take(made, begin, end, units)
+    profile.take(made, 1, begin, end, units)
 
 
 @njit
 def forget_before(made, time):
-    profile.forget_before(made, time)
+    profile.forget_before(made, 1, time)
 
 
 def free_at(taken, time) -> int:
@@ -46,7 +55,7 @@ def first_fit(taken, now, planned, units) -> float:
 
 def steps_of(made) -> list[tuple[float, int]]:
     """(begin, free) of each step, and that each block knows its sums."""
-    found, free, block, sizes = [], 0, int(made.mark[profile.HEAD]), []
+    found, free, block, sizes = [], 0, int(made.heads[1]), []
     while block >= 0:
         one = made.blocks[block]
         changes = made.change[block, : one["steps"]]
@@ -63,7 +72,7 @@ def steps_of(made) -> list[tuple[float, int]]:
 @pytest.mark.parametrize("seed", range(3))
 def test_agrees_with_a_list_of_what_is_taken(seed):
     random, jobs = np.random.default_rng(seed), 150
-    made, taken, now, most = empty(jobs, UNITS), [], 0.0, 0
+    made, taken, now, most = empty(jobs, 2, UNITS), [], 0.0, 0
     for turn in range(400):
         if (turn < 200 and len(taken) < jobs) or not taken:
             planned, units = float(random.integers(1, 400)), int(random.integers(1, 40))
@@ -82,6 +91,14 @@ def test_agrees_with_a_list_of_what_is_taken(seed):
         most = max(most, len(steps))
         assert steps[0][0] == now and [time for time, _ in steps] == sorted({time for time, _ in steps})
         assert [free for _, free in steps] == [free_at(taken, time) for time, _ in steps]
+        later, planned, units = now + float(random.integers(0, 300)), float(random.integers(1, 200)), 30
+        inside = [later] + [time for time, _ in steps if later < time < later + planned]
+        assert from_then(made, planned, units, later) == (
+            first_fit(taken, later, planned, units),
+            min(free_at(taken, time) for time in inside),
+            min((time for time, _ in steps if time > later), default=math.inf),
+        )
+    assert made.heads[0] == 0 and made.blocks[0].tolist() == (-1, 1, UNITS, UNITS, UNITS)  # the other node's
     assert most > 3 * profile.WIDTH
 
 
@@ -98,7 +115,7 @@ def test_agrees_with_a_list_of_what_is_taken(seed):
 )
 def test_a_start_before_the_reserved_one(planned, units, reserved, hole, expected):
     """All is free but 4 units from 10 to 50, and what the job itself has reserved from 100 on."""
-    made = empty(4, UNITS)
+    made = empty(4, 2, UNITS)
     take(made, 10.0, 50.0, UNITS - 4)
     if reserved == 100:
         take(made, 100.0, 100.0 + planned, UNITS - 3)

@@ -2,15 +2,17 @@
 
 A job that ends early leaves a hole; those that wait are then moved, in their order, to the earliest start that they can
 have (Mu'alem and Feitelson 2001). A hole only helps a start before its end, which bounds the search. A job that runs
-beyond its planned end is planned for twice as long as it was, and all who wait are promised anew.
+beyond its planned end is planned for twice as long as it was, and all who wait are promised anew. Where nodes are told
+apart, a promise is of nodes too, see `promised_nodes`.
 """
 
 import numpy as np
 from numba import njit
 
 from dcbudget.models.replay.compiled import SOURCES, inner
-from dcbudget.models.replay.engine import FREE_WHILE_WAITING, LEAST_PLANNED_SECONDS
+from dcbudget.models.replay.engine import FREE_WHILE_WAITING, pass_time
 from dcbudget.models.replay.profile import earliest, forget_before, take
+from dcbudget.models.replay.promised_nodes import find, give_up, hold, move_up, open_up, planned_seconds, promise
 from dcbudget.models.replay.queues import EVENTS, FIRST, FREE, HISTORY, LAST, enqueue, pop_event, push_event, waiting
 
 
@@ -20,7 +22,8 @@ def _run(s, arrivals, history, profile, promised, reserved):
     n, arrived, last = len(arrivals), 0, 0.0
     late = np.empty(len(s.events), np.int64)
     next_start = np.inf
-    hole = -1.0
+    # what has come free since all who wait were last moved, by its end; on each node
+    hole, fits, by_node = np.full(len(s.nodes), -1.0), np.empty(len(s.nodes)), len(s.nodes) > 1
     while True:
         time = next_start
         if s.count[EVENTS] > 0:
@@ -29,11 +32,14 @@ def _run(s, arrivals, history, profile, promised, reserved):
             time = min(time, s.jobs[arrivals[arrived]].submit)
         if time == np.inf:
             return
-        if waiting(s) > 0:
-            s.seconds[FREE_WHILE_WAITING] += s.count[FREE] * (time - last)
+        if by_node:
+            pass_time(s, time - last)
+        else:
+            if waiting(s) > 0:
+                s.seconds[FREE_WHILE_WAITING] += s.count[FREE] * (time - last)
+            forget_before(profile, 0, time)
         last = time
-        forget_before(profile, time)
-        overdue, opened = 0, -1.0
+        overdue, opened = 0, False
         while s.count[EVENTS] > 0 and s.events[0].time <= time:
             job = s.events[0].job
             pop_event(s)
@@ -44,31 +50,53 @@ def _run(s, arrivals, history, profile, promised, reserved):
                 continue
             one.end = time
             s.count[FREE] += one.units
-            row = history[s.count[HISTORY]]
-            row[0], row[1], row[2], row[3], row[4] = job, 0, one.units, one.start, time
-            s.count[HISTORY] += 1
-            if one.expected > time:
-                take(profile, time, one.expected, -one.units)
-                opened = max(opened, one.expected)
+            opened = opened or one.expected > time
+            _end(s, job, time, profile, history, hole)
         if overdue > 0:
-            _promise_anew(s, time, late[:overdue], profile, reserved)
-            hole = np.inf
-        elif opened >= 0:
-            hole = _move_up(s, max(opened, hole), opened, profile, reserved)
+            _promise_anew(s, time, late[:overdue], profile, reserved, fits)
+            hole[:] = np.inf
+        elif opened:
+            if by_node:
+                move_up(s, profile, time, reserved, hole, fits)
+            else:
+                hole[0] = _move_up(s, hole[0], profile, reserved)
         while arrived < n and s.jobs[arrivals[arrived]].submit <= time:
             job = arrivals[arrived]
             arrived += 1
-            _promise(s, job, profile, reserved)
+            _promise(s, job, time, profile, reserved, fits)
             promised[job] = reserved[job]
             enqueue(s, job)
             next_start = min(next_start, reserved[job])
-        if overdue > 0 or opened >= 0 or next_start <= time:
+        if overdue > 0 or opened or next_start <= time:
             next_start = _start(s, time, reserved)
 
 
 @inner
-def _planned(job):
-    return max(job.planned, LEAST_PLANNED_SECONDS)
+def _end(s, job, time, profile, history, hole):
+    """Free what a job held, and what was promised it beyond that."""
+    one, by_node = s.jobs[job], len(s.nodes) > 1
+    one.end = time
+    s.count[FREE] += one.units
+    piece = one.piece
+    while True:
+        row = history[s.count[HISTORY]]
+        row[0], row[1], row[2], row[3], row[4] = job, 0, one.units, one.start, time
+        s.count[HISTORY] += 1
+        if not by_node:
+            break
+        row[1], row[2] = s.pieces[piece].node, s.pieces[piece].units
+        s.nodes[s.pieces[piece].node].free += s.pieces[piece].units
+        piece = s.pieces[piece].next
+        if piece < 0:
+            break
+    if one.expected > time:
+        _reserve(s, job, time, one.expected, -1, profile, time)
+        if by_node:
+            open_up(s, job, one.expected, hole)
+        else:
+            hole[0] = max(hole[0], one.expected)
+    if by_node:
+        give_up(s, job)
 
 
 @inner
@@ -85,53 +113,73 @@ def _start(s, time, reserved):
             continue
         one = s.jobs[job]
         one.start = time
-        one.expected = time + _planned(one)
+        one.expected = time + planned_seconds(one)
         count[FREE] -= one.units
+        piece = one.piece
+        while piece >= 0:
+            s.nodes[s.pieces[piece].node].free -= s.pieces[piece].units
+            piece = s.pieces[piece].next
         push_event(s, min(time + one.elapsed, one.expected), job)
     count[LAST] = kept
     return following
 
 
 @inner
-def _move_up(s, hole, opened, profile, reserved):
+def _move_up(s, hole, profile, reserved):
     """Give each that waits, in order, the earliest start; returns the end of what they left open."""
     left = -1.0
     for i in range(s.count[FIRST], s.count[LAST]):
         job = s.queue[i]
         one = s.jobs[job]
-        planned = _planned(one)
-        begin = earliest(profile, planned, one.units, reserved[job], hole)
+        planned = planned_seconds(one)
+        begin = earliest(profile, 0, planned, one.units, reserved[job], hole)
         if begin < reserved[job]:
             end = reserved[job] + planned
             hole, left = max(hole, end), max(left, end)
-            take(profile, reserved[job], end, -one.units)
-            take(profile, begin, begin + planned, one.units)
+            take(profile, 0, reserved[job], end, -one.units)
+            take(profile, 0, begin, begin + planned, one.units)
             reserved[job] = begin
     return left
 
 
 @inner
-def _promise_anew(s, time, late, profile, reserved):
+def _promise_anew(s, time, late, profile, reserved, fits):
     """Plan those that are late for longer, and then all that wait."""
+    by_node = len(s.nodes) > 1
     for i in range(s.count[FIRST], s.count[LAST]):
         job = s.queue[i]
-        take(profile, reserved[job], reserved[job] + _planned(s.jobs[job]), -s.jobs[job].units)
+        _reserve(s, job, reserved[job], reserved[job] + planned_seconds(s.jobs[job]), -1, profile, time)
+        if by_node:
+            give_up(s, job)
     for job in late:
         one = s.jobs[job]
         end = time + (time - one.start)
-        take(profile, time, end, one.units)
+        _reserve(s, job, time, end, 1, profile, time)
         one.expected = end
         push_event(s, min(one.start + one.elapsed, end), job)
     for i in range(s.count[FIRST], s.count[LAST]):
-        _promise(s, s.queue[i], profile, reserved)
+        _promise(s, s.queue[i], time, profile, reserved, fits)
 
 
 @inner
-def _promise(s, job, profile, reserved):
+def _reserve(s, job, begin, end, sign, profile, time):
+    """Take what a job has for a while (1), or give it back (-1)."""
+    if len(s.nodes) > 1:
+        hold(s, profile, job, begin, end, sign, time)
+    else:
+        take(profile, 0, begin, end, sign * s.jobs[job].units)
+
+
+@inner
+def _promise(s, job, time, profile, reserved, fits):
     """Reserve the earliest start."""
-    one, planned = s.jobs[job], _planned(s.jobs[job])
-    reserved[job] = earliest(profile, planned, one.units, np.inf, np.inf)
-    take(profile, reserved[job], reserved[job] + planned, one.units)
+    one, planned = s.jobs[job], planned_seconds(s.jobs[job])
+    if len(s.nodes) > 1:
+        reserved[job], pieces = find(s, profile, job, planned, time, np.inf, fits)
+        promise(s, profile, job, planned, reserved[job], pieces, time)
+    else:
+        reserved[job] = earliest(profile, 0, planned, one.units, np.inf, np.inf)
+        take(profile, 0, reserved[job], reserved[job] + planned, one.units)
 
 
 def _entry(sources):
@@ -141,9 +189,9 @@ def _entry(sources):
 
         Parameters
         ----------
-        s : State, filled for the jobs, with all units on one node.
+        s : State, filled for the jobs; all units on one node where they are only counted.
         arrivals : jobs by submission.
-        history : array (jobs, 5); receives job, node, units, begin and end of everything that held GPUs.
+        history : array (pieces, 5); receives job, node, units, begin and end of everything that held GPUs.
         profile : Profile with all units free.
         promised, reserved : arrays by job; receive the start promised at submission, and the last one.
         """

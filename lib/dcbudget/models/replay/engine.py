@@ -51,7 +51,7 @@ def _run(s, arrivals, history):
             time = min(time, s.jobs[arrivals[arrived]].submit)
         if time == np.inf:
             return history
-        _pass_time(s, time - last)
+        pass_time(s, time - last)
         last = time
         if len(history) < s.count[HISTORY] + len(s.pieces):
             grown = np.empty((2 * len(history) + len(s.pieces), 5))
@@ -73,7 +73,7 @@ def _run(s, arrivals, history):
 
 
 @inner
-def _pass_time(s, elapsed):
+def pass_time(s, elapsed):
     """Count what held until now."""
     if elapsed <= 0:
         return

@@ -1,6 +1,6 @@
-"""What is free when: a step function of time, for schedules that promise.
+"""What is free when on each node: step functions of time, for schedules that promise.
 
-Its steps stand in blocks, by time. A block knows the sum, the lowest and the highest of its changes, so that a search
+Steps stand in blocks, by time. A block knows the sum, the lowest and the highest of its changes, so that a search
 passes over those in which a job fits everywhere or nowhere, and a change moves few steps.
 """
 
@@ -10,10 +10,10 @@ import numpy as np
 
 from dcbudget.models.replay.compiled import inner
 
-# Steps in a block. Two blocks that follow each other hold more than half of that, but for the first.
+# Steps in a block. Two blocks of a node that follow each other hold more than half of that, but for the first.
 WIDTH = 32
-# Places in `mark`: the first block, the next one never used, and the first of those that are used no more.
-HEAD, UNUSED, SPARE = range(3)
+# Places in `mark`: the next block never used, and the first of those that are used no more.
+UNUSED, SPARE = range(2)
 BLOCK = np.dtype([(name, np.int64) for name in ("next", "steps", "sum", "low", "high")], align=True)
 
 
@@ -22,32 +22,35 @@ class Profile(NamedTuple):
 
     Attributes
     ----------
-    at : array (blocks, WIDTH), when each step begins [seconds]. The first is now.
-    change : array (blocks, WIDTH), units that come free with it; with the first, what is free now.
+    heads : the first block of each node.
+    at : array (blocks, WIDTH), when each step begins [seconds]. The first is that of the last `forget_before`.
+    change : array (blocks, WIDTH), units that come free with it; with the first, what is free then.
     blocks : `next` (-1 after the last), `steps`; the `sum` of its changes, the `low` and the `high` of their sums so
         far.
     mark : single values, by the names above.
     """
 
+    heads: np.ndarray
     at: np.ndarray
     change: np.ndarray
     blocks: np.ndarray
     mark: np.ndarray
 
 
-def empty(jobs: int, units: int) -> Profile:
-    """All is free from 0 on; there is room for the starts and ends of so many jobs."""
-    # two steps a job, and more than a quarter of a block's width in each block
-    blocks = (2 * jobs + 2) * 4 // WIDTH + 4
+def empty(pieces: int, nodes: int, units: int) -> Profile:
+    """All units of each node are free from 0 on; there is room for the starts and ends of so many pieces."""
+    # two steps a piece, and more than a quarter of a block's width in each block but the first two of a node
+    blocks = (2 * pieces + 2) * 4 // WIDTH + 3 * nodes + 1
     made = Profile(
-        np.empty((blocks, WIDTH)), np.empty((blocks, WIDTH), np.int64), np.empty(blocks, BLOCK), np.array([0, 1, -1])
-    )
-    made.at[0, 0], made.change[0, 0], made.blocks[0] = 0.0, units, (-1, 1, units, units, units)
+        np.arange(nodes), np.empty((blocks, WIDTH)), np.empty((blocks, WIDTH), np.int64), np.empty(blocks, BLOCK),
+        np.array([nodes, -1]),
+    )  # fmt: skip
+    made.at[:nodes, 0], made.change[:nodes, 0], made.blocks[:nodes] = 0.0, units, (-1, 1, units, units, units)
     return made
 
 
 @inner
-def earliest(p, planned, units, reserved, hole):
+def earliest(p, node, planned, units, reserved, hole):
     """The first moment at which so many units are free for so long.
 
     With a reserved start, that of a job that would give it up; it is returned where there is no earlier one. What is
@@ -55,7 +58,7 @@ def earliest(p, planned, units, reserved, hole):
     come free since the reservation was made.
     """
     bound = min(reserved, hole)
-    block = p.mark[HEAD]
+    block = p.heads[node]
     begin, room = p.at[block, 0], 0
     while True:
         one = p.blocks[block]
@@ -80,16 +83,72 @@ def earliest(p, planned, units, reserved, hole):
 
 
 @inner
-def take(p, begin, end, units):
-    """Take units from one moment to another; give them back, where they are negative."""
-    change(p, begin, -units)
-    change(p, end, units)
+def earliest_from(p, node, planned, units, time):
+    """The first moment, from a given one on, at which so many units are free for so long."""
+    block = p.heads[node]
+    begin, free = time, 0
+    while True:
+        one = p.blocks[block]
+        for k in range(one.steps):
+            free += p.change[block, k]
+            following = _end(p, block, k)
+            if following <= begin:
+                continue
+            if free < units:
+                begin = following
+            elif following >= begin + planned:
+                return begin
+        block = one.next
 
 
 @inner
-def change(p, time, units):
+def least(p, node, begin, end):
+    """The fewest units that are free at once from one moment to another."""
+    block = p.heads[node]
+    free, found = 0, -1
+    while block >= 0:
+        for k in range(p.blocks[block].steps):
+            if p.at[block, k] >= end and found >= 0:
+                return found
+            free += p.change[block, k]
+            if _end(p, block, k) > begin:
+                found = free if found < 0 else min(found, free)
+        block = p.blocks[block].next
+    return found
+
+
+@inner
+def next_step(p, node, time):
+    """The first moment after another at which something changes."""
+    block = p.heads[node]
+    while block >= 0:
+        for k in range(p.blocks[block].steps):
+            if p.at[block, k] > time:
+                return p.at[block, k]
+        block = p.blocks[block].next
+    return np.inf
+
+
+@inner
+def _end(p, block, k):
+    """When a step ends."""
+    if k + 1 < p.blocks[block].steps:
+        return p.at[block, k + 1]
+    following = p.blocks[block].next
+    return np.inf if following < 0 else p.at[following, 0]
+
+
+@inner
+def take(p, node, begin, end, units):
+    """Take units from one moment to another; give them back, where they are negative."""
+    change(p, node, begin, -units)
+    change(p, node, end, units)
+
+
+@inner
+def change(p, node, time, units):
     """Change what is free from a moment on."""
-    before, block = -1, p.mark[HEAD]
+    before, block = -1, p.heads[node]
     while p.blocks[block].next >= 0 and p.at[p.blocks[block].next, 0] <= time:
         before, block = block, p.blocks[block].next
     k = p.blocks[block].steps - 1
@@ -106,15 +165,15 @@ def change(p, time, units):
 
 
 @inner
-def forget_before(p, time):
+def forget_before(p, node, time):
     """Let the first step begin now."""
-    block = p.mark[HEAD]
+    block = p.heads[node]
     while True:
         one, following = p.blocks[block], p.blocks[block].next
         if one.steps == 1 and following >= 0 and p.at[following, 0] <= time:
             p.change[following, 0] += p.change[block, 0]
             _spare(p, block)
-            block = p.mark[HEAD] = following
+            block = p.heads[node] = following
         elif one.steps > 1 and p.at[block, 1] <= time:
             p.change[block, 1] += p.change[block, 0]
             _close_up(p, block, 0)

@@ -12,8 +12,13 @@ def fill(log, rows, told, pool, policy, checkpoint, spread, by_node, whole_nodes
     nodes, per_node = (pool.nodes, pool.gpus_per_node) if by_node else (1, pool.gpus)
     per_node *= log.units_per_gpu
     units = log.units[rows]
-    # no more pieces run at once than there are units, or than all jobs could have
-    pieces = int(min(nodes * per_node, np.where(units > per_node, np.minimum(nodes, units), 1).sum()))
+    # no more pieces run at once than there are units, or than all jobs could have; but conservative backfill gives
+    # nodes to those that wait, too
+    pieces = int(
+        np.where(units > per_node, np.minimum(nodes, -(-units // per_node) if whole_nodes else units), 1).sum()
+    )
+    if policy.backfill != "conservative":
+        pieces = min(nodes * per_node, pieces)
     running = int(min(n, nodes * per_node))
     rule = np.zeros(8, np.int64)
     rule[queues.SPREAD], rule[queues.WHOLE], rule[queues.PER_NODE] = spread, whole_nodes, per_node
