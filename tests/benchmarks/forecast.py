@@ -19,6 +19,7 @@ import pandas as pd
 from dcbudget import warehouse
 from dcbudget.models.forecast import methods, metrics
 from dcbudget.models.forecast.spend import FORECAST, NAIVE, RUN_RATE_METHOD, SEASONAL_NAIVE
+from dcbudget.stages.days_ahead import DaysAhead
 from dcbudget.stages.forecast import Forecasts
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -74,7 +75,8 @@ def m4() -> None:
 
 def sample(db: Path) -> None:
     """Backtests of the sample's projects and total, 12 months' forecasts up to 6 months ahead."""
-    frame = Forecasts("2026-06", str(db)).backtest().frame.set_index(["of", "method"])
+    stage = Forecasts("2026-06", str(db))
+    frame, held = stage.backtest().frame.set_index(["of", "method"]), DaysAhead(stage).coverage
     print(frame.round(3).to_string())
     for of in ("Projects", "Total"):
         for other in (NAIVE, RUN_RATE_METHOD):
@@ -82,10 +84,17 @@ def sample(db: Path) -> None:
             row(f"sample, {of.lower()}: WAPE of the forecast / of {other.lower()}", ratio, 1)
         gap = abs(frame.loc[(of, FORECAST), "coverage_80"] - 0.8)
         row(f"sample, {of.lower()}: distance of the coverage from 80 %", gap, 0.1)
+        for level in (50, 80, 95):
+            gap = abs(held.loc[of, f"within_{level}"] - level / 100)
+            row(f"sample, days of {of.lower()}: distance of the coverage from {level} %", gap, 0.1)
 
 
 def times(db: Path) -> None:
     """CPU seconds of every project and the total to the year's end, in new processes, cold and cached."""
+    with warehouse.connect(db, write=True) as con:  # what is kept would not be cold
+        for (table,) in con.sql("select table_name from duckdb_tables() where schema_name = 'kept'").fetchall():
+            con.execute(f"drop table kept.{table}")
+        con.execute("delete from results")
     begun = time.process_time()
     warehouse.mart("showback_daily", db)
     read = time.process_time() - begun
