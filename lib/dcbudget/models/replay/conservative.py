@@ -17,13 +17,13 @@ from dcbudget.models.replay.queues import EVENTS, FIRST, FREE, HISTORY, LAST, en
 
 
 @inner
-def _run(s, arrivals, history, profile, promised, reserved):
+def _run(s, arrivals, history, profile, promised, reserved, fits):
     """Replay one pool, see `run`."""
     n, arrived, last = len(arrivals), 0, 0.0
     late = np.empty(len(s.events), np.int64)
     next_start = np.inf
     # what has come free since all who wait were last moved, by its end; on each node
-    hole, fits, by_node = np.full(len(s.nodes), -1.0), np.empty(len(s.nodes)), len(s.nodes) > 1
+    hole = np.full(len(s.nodes), -1.0)
     while True:
         time = next_start
         if s.count[EVENTS] > 0:
@@ -32,7 +32,7 @@ def _run(s, arrivals, history, profile, promised, reserved):
             time = min(time, s.jobs[arrivals[arrived]].submit)
         if time == np.inf:
             return
-        if by_node:
+        if fits is not None:
             pass_time(s, time - last)
         else:
             if waiting(s) > 0:
@@ -51,12 +51,12 @@ def _run(s, arrivals, history, profile, promised, reserved):
             one.end = time
             s.count[FREE] += one.units
             opened = opened or one.expected > time
-            _end(s, job, time, profile, history, hole)
+            _end(s, job, time, profile, history, hole, fits)
         if overdue > 0:
             _promise_anew(s, time, late[:overdue], profile, reserved, fits)
             hole[:] = np.inf
         elif opened:
-            if by_node:
+            if fits is not None:
                 move_up(s, profile, time, reserved, hole, fits)
             else:
                 hole[0] = _move_up(s, hole[0], profile, reserved)
@@ -72,9 +72,9 @@ def _run(s, arrivals, history, profile, promised, reserved):
 
 
 @inner
-def _end(s, job, time, profile, history, hole):
+def _end(s, job, time, profile, history, hole, fits):
     """Free what a job held, and what was promised it beyond that."""
-    one, by_node = s.jobs[job], len(s.nodes) > 1
+    one = s.jobs[job]
     one.end = time
     s.count[FREE] += one.units
     piece = one.piece
@@ -82,7 +82,7 @@ def _end(s, job, time, profile, history, hole):
         row = history[s.count[HISTORY]]
         row[0], row[1], row[2], row[3], row[4] = job, 0, one.units, one.start, time
         s.count[HISTORY] += 1
-        if not by_node:
+        if fits is None:
             break
         row[1], row[2] = s.pieces[piece].node, s.pieces[piece].units
         s.nodes[s.pieces[piece].node].free += s.pieces[piece].units
@@ -90,12 +90,12 @@ def _end(s, job, time, profile, history, hole):
         if piece < 0:
             break
     if one.expected > time:
-        _reserve(s, job, time, one.expected, -1, profile, time)
-        if by_node:
+        _reserve(s, job, time, one.expected, -1, profile, time, fits)
+        if fits is not None:
             open_up(s, job, one.expected, hole)
         else:
             hole[0] = max(hole[0], one.expected)
-    if by_node:
+    if fits is not None:
         give_up(s, job)
 
 
@@ -145,16 +145,15 @@ def _move_up(s, hole, profile, reserved):
 @inner
 def _promise_anew(s, time, late, profile, reserved, fits):
     """Plan those that are late for longer, and then all that wait."""
-    by_node = len(s.nodes) > 1
     for i in range(s.count[FIRST], s.count[LAST]):
         job = s.queue[i]
-        _reserve(s, job, reserved[job], reserved[job] + planned_seconds(s.jobs[job]), -1, profile, time)
-        if by_node:
+        _reserve(s, job, reserved[job], reserved[job] + planned_seconds(s.jobs[job]), -1, profile, time, fits)
+        if fits is not None:
             give_up(s, job)
     for job in late:
         one = s.jobs[job]
         end = time + (time - one.start)
-        _reserve(s, job, time, end, 1, profile, time)
+        _reserve(s, job, time, end, 1, profile, time, fits)
         one.expected = end
         push_event(s, min(one.start + one.elapsed, end), job)
     for i in range(s.count[FIRST], s.count[LAST]):
@@ -162,9 +161,9 @@ def _promise_anew(s, time, late, profile, reserved, fits):
 
 
 @inner
-def _reserve(s, job, begin, end, sign, profile, time):
+def _reserve(s, job, begin, end, sign, profile, time, fits):
     """Take what a job has for a while (1), or give it back (-1)."""
-    if len(s.nodes) > 1:
+    if fits is not None:
         hold(s, profile, job, begin, end, sign, time)
     else:
         take(profile, 0, begin, end, sign * s.jobs[job].units)
@@ -174,7 +173,7 @@ def _reserve(s, job, begin, end, sign, profile, time):
 def _promise(s, job, time, profile, reserved, fits):
     """Reserve the earliest start."""
     one, planned = s.jobs[job], planned_seconds(s.jobs[job])
-    if len(s.nodes) > 1:
+    if fits is not None:
         reserved[job], pieces = find(s, profile, job, planned, time, np.inf, fits)
         promise(s, profile, job, planned, reserved[job], pieces, time)
     else:
@@ -184,7 +183,7 @@ def _promise(s, job, time, profile, reserved, fits):
 
 def _entry(sources):
     @njit(cache=True)
-    def run(s, arrivals, history, profile, promised, reserved):
+    def run(s, arrivals, history, profile, promised, reserved, fits):
         """Replay one pool.
 
         Parameters
@@ -194,9 +193,10 @@ def _entry(sources):
         history : array (pieces, 5); receives job, node, units, begin and end of everything that held GPUs.
         profile : Profile with all units free.
         promised, reserved : arrays by job; receive the start promised at submission, and the last one.
+        fits : array by node, for what is worked out; None where GPUs are only counted, which is compiled apart.
         """
         sources  # noqa: B018  makes them a part of the key of the compiled cache
-        _run(s, arrivals, history, profile, promised, reserved)
+        _run(s, arrivals, history, profile, promised, reserved, fits)
 
     return run
 

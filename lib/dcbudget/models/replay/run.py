@@ -148,7 +148,8 @@ def _run_pool(log, told, place, cluster, policy, checkpoint, placement, whole_no
     if policy.backfill == "conservative":
         history, promised = np.empty((max(len(s.pieces), len(rows)), 5)), np.empty(len(rows))
         free = profile.empty(len(history), len(s.nodes), s.rule[queues.PER_NODE])
-        conservative.run(s, arrivals, history, free, promised, np.empty(len(rows)))
+        fits = np.empty(len(s.nodes)) if len(s.nodes) > 1 else None
+        conservative.run(s, arrivals, history, free, promised, np.empty(len(rows)), fits)
         return state.read(s, rows, history, promised)
     history = engine.run(s, arrivals, np.empty((len(rows) + len(s.pieces), 5)))
     return state.read(s, rows, history)
