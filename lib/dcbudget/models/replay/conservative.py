@@ -48,8 +48,6 @@ def _run(s, arrivals, history, profile, promised, reserved, fits):
                 late[overdue] = job
                 overdue += 1
                 continue
-            one.end = time
-            s.count[FREE] += one.units
             opened = opened or one.expected > time
             _end(s, job, time, profile, history, hole, fits)
         if overdue > 0:
