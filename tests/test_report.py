@@ -1,5 +1,6 @@
 """The monthly report: wholly or not at all, safe to open, the same twice, and errors of one line."""
 
+import inspect
 import json
 import os
 import re
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import nbformat
 import openpyxl
+import papermill
 import pytest
 
 from dcbudget import budget as budget_of
@@ -451,3 +453,9 @@ def test_line_of_cron_gives_the_same_tables_from_the_same_files(rendered, nasty,
     assert len(tables) > 8 and tables == tables_of(rendered.notebook)
     assert TABLES.findall((made / "review.html").read_text()) == TABLES.findall(rendered.html.read_text())
     assert (made / "review.xlsx").read_bytes() == rendered.spreadsheet.read_bytes()
+
+
+def test_parameters_of_the_notebook_are_the_reports():
+    """`-p` gives the same names to both."""
+    told = papermill.inspect_notebook(str(ROOT / "notebooks/7_review.ipynb"))
+    assert set(told) == set(inspect.signature(MonthlyReport).parameters)
