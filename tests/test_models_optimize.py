@@ -1,5 +1,6 @@
 """Plans of workloads: brute force, duals against a programme solved again, conflicts by name, money to the cent."""
 
+from dataclasses import replace
 from itertools import combinations, product
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from scipy.optimize import linprog
 
 from dcbudget.errors import ConflictingDemands, OutOfRange
-from dcbudget.models.optimize import IDLE, genetic, greedy, plan
+from dcbudget.models.optimize import IDLE, case, genetic, greedy, greedy_of, plan, plan_of
 
 JAN, FEB = pd.Timestamp("2027-01-01"), pd.Timestamp("2027-02-01")
 HOURS = {JAN: 744.0, FEB: 672.0}
@@ -159,6 +160,25 @@ def test_best_of_all_choices(seed, goal):
     found = plan(**given, goal=goal, gap=0.0)
     assert found.objective == pytest.approx(by_subsets(given, goal), rel=1e-6, abs=0.02)
     assert found.objective <= found.bound + 0.02
+
+
+def test_a_case_under_other_limits_is_that_of_these_limits():
+    """Checked once, without limits; all that runs as a whole must run where a minimum service is told."""
+    given = random_case(1, go=0.0)
+    limits = {name: given[name] for name in ("budgets", "power_kw")}
+    once = case(**{name: frame for name, frame in given.items() if name not in limits})
+    for minimum, goal in ((0.0, "value"), (0.05, "net")):
+        whole = given | {"workloads": given["workloads"].assign(minimum_service=minimum)}
+        under = replace(once, goal=goal).under(minimum_service=minimum, **limits)
+        for first, then in ((plan(**whole, goal=goal), plan_of(under)), (greedy(**whole, goal=goal), greedy_of(under))):
+            pd.testing.assert_frame_equal(first.rows, then.rows)
+            assert (first.objective, first.short, first.bound) == pytest.approx(
+                (then.objective, then.short, then.bound), nan_ok=True
+            )
+    whole = replace(once, divisible=np.arange(len(once.need)) > 0).under(minimum_service=0.1)
+    assert whole.minimum.tolist() == [1.0, *[0.1] * (len(once.need) - 1)] and np.isinf(whole.power_kw).all()
+    with pytest.raises(OutOfRange, match="minimum_service must be at least 0 and at most 1, not 1"):
+        once.under(minimum_service=1.1)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -75,14 +75,18 @@ def split(amount: float, weights: pd.Series) -> pd.Series:
     amount : money, of either sign.
     weights : at least one, none negative, their sum above 0.
     """
-    weight = weights.to_numpy(dtype=float)
-    exact = amount * weight / weight.sum()
+    return pd.Series(parts_of(amount, weights.to_numpy(dtype=float)), weights.index, name=weights.name)
+
+
+def parts_of(amount: float, weights: np.ndarray) -> np.ndarray:
+    """The parts alone (see `split`)."""
+    exact = amount * weights / weights.sum()
     cents = np.floor(np.round(exact * 100, 6))
     left = round(amount * 100 - cents.sum())
     cents[np.argsort(cents - exact * 100, kind="stable")[: max(left, 0)]] += 1
     parts = cents / 100
     parts[np.abs(exact).argmax()] += amount - parts.sum()
-    return pd.Series(parts, weights.index, name=weights.name)
+    return parts
 
 
 def whole_cents(amounts: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import pandas as pd
 from dcbudget import warehouse
 from dcbudget.errors import ConflictingDemands, OutOfRange
 from dcbudget.models import planning
-from dcbudget.models.optimize import IDLE, Plan, greedy, plan
+from dcbudget.models.optimize import IDLE, Case, Plan, case, greedy_of, plan, plan_of
 from dcbudget.stages.calibration import Calibration
 from dcbudget.stages.outlook import Outlook
 from dcbudget.stages.period import in_range, named_values, whole_in_range
@@ -84,6 +84,7 @@ class Workloads:
             raise OutOfRange(f"limits has no {unknown[0]!r}; it has {', '.join(Limits.__dataclass_fields__)}")
         self.first = self.checked(Limits(**told))
         self._plans: dict[Limits, Plan] = {}
+        self._cases: dict[Limits, Case] = {}
 
     def limits(self, money_share: float, minimum_service: float, power_share: float) -> Limits:
         """Limits, checked (see `Limits`)."""
@@ -177,14 +178,24 @@ class Workloads:
         speeds = pd.DataFrame(rows, columns=["gpu_model", "kind", "speed"])
         return self.demand[["workload", "gpu_model"]].merge(speeds, on="gpu_model")[["workload", "kind", "speed"]]
 
-    def _asked(self, minimum: float) -> pd.DataFrame:
-        frame = self.demand
-        return frame.assign(earliest=frame["month"], deadline=frame["month"], minimum_service=minimum)
+    @cached_property
+    def _asked(self) -> pd.DataFrame:
+        return self.demand.assign(earliest=self.demand["month"], deadline=self.demand["month"])
+
+    @cached_property
+    def _case(self) -> Case:
+        """Demand and capacity, checked once for all limits."""
+        return case(self._asked, self.able, self.capacity)
+
+    def _under(self, limits: Limits) -> Case:
+        if limits not in self._cases:
+            self._cases = {limits: self._case.under(minimum_service=limits.minimum_service, **self.limits_of(limits))}
+        return self._cases[limits]
 
     @cached_property
     def cheapest(self) -> Plan:
         """The plan that meets all demand for the least money."""
-        return plan(self._asked(1.0), self.able, self.capacity, goal="money", gap=GAP, seconds=SECONDS)
+        return plan(self._asked, self.able, self.capacity, goal="money", gap=GAP, seconds=SECONDS)
 
     def limits_of(self, limits: Limits) -> dict:
         """The same as `models.optimize.plan` takes them."""
@@ -208,10 +219,7 @@ class Workloads:
         if limits not in self._plans:
             self._plans = dict(list(self._plans.items())[-50:])
             try:
-                self._plans[limits] = plan(
-                    self._asked(limits.minimum_service), self.able, self.capacity, **self.limits_of(limits), gap=GAP,
-                    seconds=SECONDS,
-                )  # fmt: skip
+                self._plans[limits] = plan_of(self._under(limits), GAP, SECONDS)
             except ConflictingDemands as error:
                 raise ConflictingDemands(_in_short(error.demands)) from None
         return self._plans[limits]
@@ -228,7 +236,7 @@ class Workloads:
         limits = limits or self.first
         found = self.plan(limits)
         asked = float(self.demand["value"].sum())
-        rule = greedy(self._asked(limits.minimum_service), self.able, self.capacity, **self.limits_of(limits))
+        rule = greedy_of(self._under(limits))
         money = found.money_by_use + found.money_fixed
         more = "is as good"
         if found.value - rule.value > 0.0005 * max(asked, 1.0):

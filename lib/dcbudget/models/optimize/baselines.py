@@ -27,8 +27,12 @@ def greedy(
     ----------
     workloads, able, capacity, goal, limits : as for `plan`; limits are `budgets`, `reserved` and `power_kw`.
     """
+    return greedy_of(case(workloads, able, capacity, goal=goal, **limits))
+
+
+def greedy_of(found: Case) -> Plan:
+    """The same of inputs that are checked already."""
     begun = time.perf_counter()
-    found = case(workloads, able, capacity, goal=goal, **limits)
     shares, _ = _fill_of(found)(_by_rule(found))
     return answer(found, shares, "greedy", np.nan, None, time.perf_counter() - begun)
 

@@ -83,6 +83,15 @@ class Case:
         ours = (budget.project < 0) | (self.project[self.cell_workload] == budget.project)
         return ours & (self.cell_month >= budget.first) & (self.cell_month <= budget.last)
 
+    def under(self, *, minimum_service: float, budgets: pd.DataFrame | None = None, power_kw=None) -> "Case":
+        """The same workloads and capacity under other limits (see `plan`), one minimum service for every workload."""
+        told = np.full(len(self.need), share("minimum_service", minimum_service))
+        there_is = {"gpu_hours": self.gpu_hours, "price": self.price, "fixed": self.fixed}
+        return replace(
+            self, minimum=_minimum(told, self.divisible, self.goal), power_kw=_power(power_kw, self.months),
+            budgets=_budgets(budgets, self.projects, self.months, there_is),
+        )  # fmt: skip
+
     def only(self, workloads: np.ndarray) -> "Case":
         """The same with the cells of some workloads alone, and no minimum service of the others (W, whether kept)."""
         kept = workloads[self.cell_workload]
@@ -220,10 +229,13 @@ def _workloads(workloads: pd.DataFrame, months: pd.DatetimeIndex, goal: str) -> 
         odd = late.iloc[0]
         raise OutOfRange(f"deadline of {odd['workload']} must be at least its earliest month "
                          f"{months[odd['first']]:%Y-%m}, not {months[odd['last']]:%Y-%m}")  # fmt: skip
-    # a share of what is all or nothing is all of it
-    whole = ~frame["divisible"] & (frame["minimum_service"] > 0)
-    frame.loc[whole | (goal == "money"), "minimum_service"] = 1.0
+    frame["minimum_service"] = _minimum(frame["minimum_service"].to_numpy(), frame["divisible"].to_numpy(), goal)
     return frame
+
+
+def _minimum(told: np.ndarray, divisible: np.ndarray, goal: str) -> np.ndarray:
+    """Share of each workload that must run: of what is all or nothing all, and all of it where money is minimised."""
+    return np.where((~divisible & (told > 0)) | (goal == "money"), 1.0, told)
 
 
 def _speeds(able: pd.DataFrame, workloads: list[str], kinds: list[str]) -> np.ndarray:
@@ -243,11 +255,14 @@ def _budgets(budgets: pd.DataFrame | None, projects: list[str], months, there_is
     frame = budgets.reset_index(drop=True)
     known = frame["project"].notna()
     project = np.full(len(frame), -1)
-    project[known] = _place(frame["project"][known], projects, "project of budgets")
+    if known.any():
+        project[known] = _place(frame["project"][known], projects, "project of budgets")
     places = {}
-    for name, usual in (("first_month", months[0]), ("last_month", months[-1])):
-        told = frame[name] if name in frame else pd.Series(pd.NaT, frame.index)
-        places[name] = _place(_month(told, name).fillna(usual), list(months), f"{name} of budgets")
+    for name, usual in (("first_month", 0), ("last_month", len(months) - 1)):
+        places[name] = np.full(len(frame), usual)
+        if name in frame:
+            told = _month(frame[name], name).fillna(months[usual])
+            places[name] = _place(told, list(months), f"{name} of budgets")
     amount = np.array(within("amount of a budget", frame["amount"].to_numpy(), 0))
     fixed = np.where(there_is["fixed"], there_is["price"] * there_is["gpu_hours"], 0.0).sum(axis=0)
     before = np.concatenate([[0.0], np.cumsum(fixed)])

@@ -2,11 +2,12 @@
 
 import time
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 
-from dcbudget.models.allocation import split
+from dcbudget.models.allocation import parts_of
 from dcbudget.models.optimize.conflicts import check_feasible
 from dcbudget.models.optimize.inputs import Case, case
 from dcbudget.models.optimize.programme import SOME, Solved, solve
@@ -97,17 +98,22 @@ def plan(
     OutOfRange : a value outside its range.
     ConflictingDemands : no plan meets all; it names demands that conflict, none of which can be spared.
     """
+    found = case(workloads, able, capacity, budgets=budgets, reserved=reserved, power_kw=power_kw, goal=goal)
+    return plan_of(found, gap, seconds)
+
+
+def plan_of(found: Case, gap: float = 0.005, seconds: float = 60.0) -> Plan:
+    """The same of inputs that are checked already, so that plans under several limits check them once."""
     begun = time.perf_counter()
     share("gap", gap)
     positive("seconds", seconds)
-    found = case(workloads, able, capacity, budgets=budgets, reserved=reserved, power_kw=power_kw, goal=goal)
     check_feasible(found)
     first = solve(found, gap=gap, seconds=seconds)
     decided = np.round(first.served)
-    fixed = solve(found, decided=decided) if first.found else first
+    fixed = solve(found, decided=decided) if first.found and first.deciding else first
     bound = max(first.bound, fixed.objective)
     best = fixed
-    if goal == "value":
+    if found.goal == "value":
         cheapest = solve(found, decided=decided, at_least=fixed.objective * (1 - SOME))
         best = cheapest if cheapest.found else fixed
     worth = shadow_prices(found, fixed, decided)
@@ -142,28 +148,27 @@ def _rows(found: Case, shares: np.ndarray) -> pd.DataFrame:
     """The cells that hold some hours, and what of fixed capacity is idle, with money in cents."""
     hours = np.where(shares > SOME, shares * found.cell_gpu_hours, 0.0)
     held = np.flatnonzero(hours > 0)
-    frame = pd.DataFrame({
-        "w": found.cell_workload[held], "k": found.cell_kind[held], "t": found.cell_month[held],
-        "gpu_hours": hours[held],
-    })  # fmt: skip
-    used = frame.groupby(["k", "t"])["gpu_hours"].sum()
-    idle = [(-1, k, t, left) for k, t in np.argwhere(found.fixed)
-            if (left := found.gpu_hours[k, t] - used.get((k, t), 0.0)) > SOME * found.gpu_hours[k, t]]  # fmt: skip
-    frame = pd.concat([frame, pd.DataFrame(idle, columns=frame.columns)]).astype({"w": int, "k": int, "t": int})
-    frame = frame.sort_values(["t", "k", "w"], ignore_index=True)
-    money = np.zeros(len(frame))
-    for (k, t), places in frame.groupby(["k", "t"]).indices.items():
-        part = frame["gpu_hours"].iloc[places]
-        money[places] = split(round(found.price[k, t] * part.sum(), 2), part)
+    w, k, t, hours = found.cell_workload[held], found.cell_kind[held], found.cell_month[held], hours[held]
+    left = found.gpu_hours.copy()
+    np.subtract.at(left, (k, t), hours)
+    idle_k, idle_t = np.nonzero(found.fixed & (left > SOME * found.gpu_hours))
+    w, k, t = (np.append(*both) for both in ((w, np.full(len(idle_k), -1)), (k, idle_k), (t, idle_t)))
+    hours = np.append(hours, left[idle_k, idle_t])
+    order = np.lexsort((w, k, t))
+    w, k, t, hours = w[order], k[order], t[order], hours[order]
+    money, whose = np.zeros(len(w)), t * len(found.kinds) + k
+    for begin, end in pairwise([*np.flatnonzero(np.diff(whose, prepend=-1)), len(whose)]):
+        part = hours[begin:end]
+        money[begin:end] = parts_of(round(found.price[k[begin], t[begin]] * part.sum(), 2), part)
     names, projects = [*found.workloads, IDLE], [*found.projects, IDLE]
     of = np.append(found.project, len(found.projects))
     return pd.DataFrame({
-        "workload": [names[w] for w in frame["w"]],
-        "project": [projects[of[w]] for w in frame["w"]],
-        "month": found.months[frame["t"]],
-        "kind": [found.kinds[k] for k in frame["k"]],
-        "paid": np.where(found.fixed[frame["k"], frame["t"]], "fixed", "use"),
-        "gpu_hours": frame["gpu_hours"],
+        "workload": [names[at] for at in w],
+        "project": [projects[at] for at in of[w]],
+        "month": found.months[t],
+        "kind": [found.kinds[at] for at in k],
+        "paid": np.where(found.fixed[k, t], "fixed", "use"),
+        "gpu_hours": hours,
         "money": money.round(2),
     })  # fmt: skip
 

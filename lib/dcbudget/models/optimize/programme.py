@@ -22,6 +22,7 @@ class Solved:
     Attributes
     ----------
     found : whether there is a plan; False where the demands conflict.
+    deciding : whether something is decided as a whole; there are no duals then.
     share : of each workload's need in each cell (C); served : in all (W).
     objective, bound : of the goal, to be maximised, and what no plan can exceed.
     duals : of the rows, per unit of what limits them, by their `about`.
@@ -29,6 +30,7 @@ class Solved:
     """
 
     found: bool
+    deciding: bool
     share: np.ndarray
     served: np.ndarray
     objective: float
@@ -93,7 +95,9 @@ def _capacity_rows(rows: Rows, case: Case, cells: np.ndarray) -> int:
     order = np.lexsort((case.cell_month, case.cell_kind))
     place = case.cell_kind[order] * len(case.months) + case.cell_month[order]
     project = case.project[case.cell_workload]
-    held = {key: list(group.itertuples()) for key, group in case.reserved.groupby(["kind", "month"])}
+    held: dict[tuple, list] = {}
+    for one in case.reserved.itertuples():
+        held.setdefault((one.kind, one.month), []).append(one)
     for at in np.unique(place):
         there = order[np.searchsorted(place, at) : np.searchsorted(place, at + 1)]
         k, t = divmod(int(at), len(case.months))
@@ -158,6 +162,6 @@ def solve(
     integer[served] = whole & bool(deciding)
     best = maximise(rows, cost, low, high, integer, gap, seconds)
     return Solved(
-        best.found, np.maximum(best.values[:cells], 0.0), best.values[served], best.objective, best.bound, best.duals,
-        best.reduced[:cells],
+        best.found, bool(deciding), np.maximum(best.values[:cells], 0.0), best.values[served], best.objective,
+        best.bound, best.duals, best.reduced[:cells],
     )  # fmt: skip
