@@ -39,6 +39,7 @@ class Sharing:
         self.replays, self.log = replays, replays.log
         self.important = replays.first.important
         self._kept: dict[tuple, pd.DataFrame] = {}
+        self._by_size: dict[str, pd.DataFrame] = {}
 
     @cached_property
     def planned(self) -> str:
@@ -72,6 +73,11 @@ class Sharing:
         seconds], `waited_hours` (an hour of the project counting `important_weight` times), and the money.
         """
         project = project or self.important
+        if project not in self._by_size:
+            self._by_size[project] = self._reservations(project)
+        return self._by_size[project]
+
+    def _reservations(self, project: str) -> pd.DataFrame:
         step = self.log.gpus_per_node
         tried = np.unique(np.linspace(0, self.most_reserved // step, POINTS).round().astype(int)) * step
         weight, rows = self.log.supposed["important_weight"], []

@@ -75,7 +75,7 @@ def replay_reserved(
         raise OutOfRange(f"gpus of the reservation must be at most the {total:g} of pool {pool.name}, not {reserved:g}")
     owners = jobs[project] if isinstance(project, str) else pd.Series(project)
     chosen = () if reservation is None else reservation.projects
-    if unknown := [name for name in chosen if name not in set(owners)]:
+    if unknown := [name for name in chosen if not (owners == name).any()]:
         raise OutOfRange(f"projects of the reservation must be those of jobs; no job is of {unknown[0]}")
     important = owners.isin(chosen).to_numpy()
     windows = np.array(reservation.windows if reservation else (), dtype=float).reshape(-1, 2)

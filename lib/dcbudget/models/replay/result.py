@@ -137,9 +137,13 @@ class Replay:
             ignore_index=True,
         )
 
-    def metrics(self) -> dict[str, float]:
-        """The field's metrics (see `metrics.of`)."""
+    @cached_property
+    def _metrics(self) -> dict[str, float]:
         return metrics.of(self)
+
+    def metrics(self) -> dict[str, float]:
+        """The field's metrics (see `metrics.of`), computed once."""
+        return dict(self._metrics)
 
     def by(self, column) -> pd.DataFrame:
         """Metrics by the values of a column of the log, or of an array (see `metrics.by`)."""
