@@ -9,6 +9,7 @@ import pytest
 
 from dcbudget import warehouse
 from focus_rows import ask, charges, load_one, write_focus
+from tiny import FLEET, write
 
 # Loads a file, says when it reaches a point ({module}.{name}) and goes on until `_keep_books`, where it waits; or waits
 # at the point itself, or behind it.
@@ -100,3 +101,16 @@ def test_a_killed_bill_does_not_come_back_with_the_next_load(before, tmp_path, d
     assert load_one(tmp_path / "rules.csv", db).rows_loaded == 1
     load_one(write_focus(tmp_path / "third.csv", charges(2, BillingAccountId="acct-2")), db)
     assert ask(db, "select count(*) from charges") == [(29 + 2,)]
+
+
+def test_killed_before_charges_are_kept(before, tmp_path, db):
+    """What was published is seen, from the live views, and the next load keeps it."""
+    fleet = write(tmp_path / "fleet.csv", [FLEET])
+    kill_at(("at", "dcbudget.published", "keep_after"), fleet, db)
+    owned = "select count(*) from owned_charges"
+    [(count,)] = ask(db, owned)
+    assert count > 0
+    assert ask(db, "select count(*) from landed.owned") == [(0,)]
+    load_one(write_focus(tmp_path / "third.csv", charges(2, BillingAccountId="acct-2")), db)
+    assert ask(db, owned) == ask(db, "select count(*) from landed.owned") == [(count,)]
+    assert ask(db, "select count(*) from charges") == [(29 + 2 + count,)]

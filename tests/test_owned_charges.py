@@ -441,7 +441,7 @@ def test_over_a_life_what_was_paid_is_what_it_cost(far, price, network, share, u
              rate if isinstance(rate, float) else None],
         )  # fmt: skip
         found = far.execute(
-            "select ChargeCategory, BilledCost, EffectiveCost from owned_charges order by ChargePeriodStart"
+            "select ChargeCategory, BilledCost, EffectiveCost from owned_charges_live order by ChargePeriodStart"
         ).fetchall()
     finally:
         far.execute("rollback")

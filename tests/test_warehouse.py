@@ -246,6 +246,8 @@ FAULTS = {
     "allocated_within_capacity": "update jobs set gpus = gpus * 100 where job_id = '1'",
     "budget_lines_once": "insert into budget_lines from budget_lines limit 1",
     "charges_counted_once": "insert into landed.charges_2 from landed.charges_2 limit 1",
+    "charges_kept_current": "insert into fleet (asset_id, kind, units, in_service_date, life_months, purchase_price,"
+    " currency) values ('srv', 'server', 1, '2026-04-01', 36, 100, 'USD')",
     "charges_match_loads": f"update landed.charges_2 set BilledCost = BilledCost + {LAST_DIGIT} where x_source_row = 3",
     "cost_monthly_ties": f"create or replace view cost_daily as select * from ({DAILY}) where project <> 'alpha'",
     "effective_cost_known": "update landed.charges_2 set EffectiveCost = null where ResourceId = 'tax'",

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import duckdb
 
-from dcbudget import warehouse
+from dcbudget import published, warehouse
 from dcbudget.errors import DcbudgetError
 from dcbudget.quoting import literal
 
@@ -174,6 +174,7 @@ def rotate(db: str | Path | None = None, wait_seconds: float = warehouse.WAIT_SE
         for table, column in _stored(con):
             changed += _renew(con, table, column, new.keys[-1])
         con.execute("update landed.pseudonyms set mark = ?", [new.mark])
+        published.keep(con)
         con.execute("commit")
         coming.replace(key_file(path))
     return changed

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import xxhash
 
-from dcbudget import encryption
+from dcbudget import encryption, published
 from dcbudget.errors import DatabaseBusy, DatabaseMissing, DcbudgetError, WrongKey
 from dcbudget.seen import Seen
 from dcbudget.turn import Turn, writer_waits
@@ -38,7 +38,8 @@ ACCELERATORS = REFERENCE / "accelerators.csv"
 WAIT_SECONDS = 60.0
 TELL_SECONDS = 2.0
 # Order matters: later views stand on earlier ones.
-STAGING = ("horizon", "tariff_days", "owned_charges", "charges", "runs", "cost_lines", "gpu_jobs", "job_days")
+STAGING = ("horizon", "tariff_days", "owned_charges_live", "owned_charges", "charges", "runs", "cost_lines", "gpu_jobs",
+           "job_days")  # fmt: skip
 # Under what name an encrypted database is attached.
 ATTACHED = "budget"
 # What `landed.about` calls the projects of a database that holds theirs alone.
@@ -284,24 +285,6 @@ def offending_rows(name: str, db: str | os.PathLike | None = None) -> "pd.DataFr
     return query(sql("checks")[name], db)
 
 
-def refresh_charges(con: duckdb.DuckDBPyConnection) -> None:
-    """Make the view `charges` the union of every published landing table and of the owned fleet's charges."""
-    parts = [row[0] for row in con.execute(
-        "select table_name from duckdb_tables() where schema_name = 'landed' and (table_name = 'charges_none'"
-        " or table_name in (select 'charges_' || load_id from loads)) order by table_name").fetchall()]  # fmt: skip
-    union = " union all ".join(f"select * exclude (x_reject) from landed.{part}" for part in parts)
-    con.execute(f"create or replace view landed.imported as {union}")
-
-
-def drop_unpublished(con: duckdb.DuckDBPyConnection) -> None:
-    """Drop landing tables that a killed load left behind; nothing ever read from them."""
-    for (name,) in con.execute(
-        "select table_name from duckdb_tables() where schema_name = 'landed' and starts_with(table_name, 'charges_')"
-        " and table_name <> 'charges_none' and table_name not in (select 'charges_' || load_id from loads)"
-    ).fetchall():
-        con.execute(f"drop table landed.{name}")
-
-
 def _frame(con: duckdb.DuckDBPyConnection, statement: str, parameters: list) -> "pd.DataFrame":
     """Rows as a frame, decimals as the nearest doubles; DuckDB's own conversion is off in the last bit."""
     try:
@@ -504,11 +487,11 @@ def _prepare(con: duckdb.DuckDBPyConnection) -> None:
     if ACCELERATORS.exists():
         con.execute("insert into accelerators by name from read_csv(?)", [str(ACCELERATORS)])
     con.execute(sql("staging")["macros"])
-    refresh_charges(con)
-    for name in STAGING:
+    published.show_bills(con)
+    for name in (*STAGING, *_marts()):
         con.execute(f"create or replace view {name} as {_view(name)}")
-    for name in _marts():
-        con.execute(f"create or replace view {name} as {_view(name)}")
+    published.make_tables(con)
+    published.keep(con)
     con.execute(
         "create or replace table landed.about as select * from (values ('schema', ?), ('tables', ?)) t (name, value)",
         [_schema_hash(), json.dumps(_tables_known())],

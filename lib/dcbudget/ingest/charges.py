@@ -2,7 +2,6 @@
 
 import duckdb
 
-from dcbudget import warehouse
 from dcbudget.errors import RefusedFile
 from dcbudget.ingest import rules
 from dcbudget.ingest.plan import Options
@@ -103,9 +102,8 @@ def refuse_other_export(con: duckdb.DuckDBPyConnection, table: str, form: str, f
 
 
 def publish(con: duckdb.DuckDBPyConnection, dataset: str, table: str, load_id: int, names: Pseudonyms) -> None:
-    """Give the charges their project, cluster and GPU-hours, and show them in the view `charges`."""
+    """Give the charges their project, cluster and GPU-hours."""
     rules.assign_charges(con, table)
-    warehouse.refresh_charges(con)
 
 
 def _reject_repeated(con: duckdb.DuckDBPyConnection, table: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import duckdb
 
-from dcbudget import privacy, warehouse
+from dcbudget import privacy, published, warehouse
 from dcbudget.errors import DcbudgetError, RefusedFile, UnreadableFile
 from dcbudget.ingest import READERS, charges, records
 from dcbudget.ingest.landing import Landed, land, lines_hold
@@ -124,7 +124,8 @@ def load(
     options = options or Options()
     results = []
     with warehouse.connect(db, write=True, wait_seconds=wait_seconds) as con:
-        warehouse.drop_unpublished(con)
+        published.drop_unpublished(con)
+        before = published.last_load(con)
         names = privacy.pseudonyms(con, warehouse.database_path(db))
         privacy.define_macros(con, names)
         for path in expand(paths):
@@ -137,6 +138,7 @@ def load(
                 result = FileResult(path, status, message=named)
             results.append(result)
             on_result(result)
+        published.keep_after(con, before)
     return results
 
 
@@ -196,6 +198,8 @@ def _load_one(
             status = judge()
         result = _keep_books(con, source, plan, landed, load_id, status, mark, stat)
         (charges if is_bill else records).publish(con, plan.dataset, table, load_id, names)
+        if plan.dataset in published.FOUNDATIONS:
+            published.show_live(con)
         con.execute("commit")
     except BaseException:
         _roll_back(con, table)

@@ -67,9 +67,16 @@ def assign_charges(con: duckdb.DuckDBPyConnection, table: str) -> None:
         set x_gpu_model = coalesce(x_gpu_model, sku.gpu_model), x_gpu_hours = coalesce(x_gpu_hours, {GPU_HOURS})
         from gpus_of_a_sku as sku
         where charge.SkuPriceDetails = sku.details""")
-    con.execute(f"""
-        update {table} set x_gpu_model = accelerator_model(x_gpu_model)
-        where x_gpu_model is not null and x_gpu_model is distinct from accelerator_model(x_gpu_model)""")
+    # told apart first: to plan the macro takes as long as thousands of rows
+    models = con.execute(f"select distinct x_gpu_model from {table} where x_gpu_model is not null").fetchall()
+    if models:
+        con.execute(
+            f"""
+            update {table} set x_gpu_model = named.model
+            from (select model as told, accelerator_model(model) as model from unnest(?) as models (model)) as named
+            where x_gpu_model = told and x_gpu_model is distinct from named.model""",
+            [[model for (model,) in models]],
+        )
 
 
 def assign_jobs(con: duckdb.DuckDBPyConnection, where: str = "true") -> None:
