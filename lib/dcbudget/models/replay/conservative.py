@@ -11,19 +11,19 @@ from numba import njit
 
 from dcbudget.models.replay.compiled import SOURCES, inner
 from dcbudget.models.replay.engine import FREE_WHILE_WAITING, pass_time
+from dcbudget.models.replay.openings import open_up
 from dcbudget.models.replay.profile import earliest, forget_before, take
-from dcbudget.models.replay.promised_nodes import find, give_up, hold, move_up, open_up, planned_seconds, promise
+from dcbudget.models.replay.promised_nodes import find, give_up, hold, move_up, planned_seconds, promise
 from dcbudget.models.replay.queues import EVENTS, FIRST, FREE, HISTORY, LAST, enqueue, pop_event, push_event, waiting
 
 
 @inner
-def _run(s, arrivals, history, profile, promised, reserved, fits):
+def _run(s, arrivals, history, profile, promised, reserved, late, openings):
     """Replay one pool, see `run`."""
     n, arrived, last = len(arrivals), 0, 0.0
-    late = np.empty(len(s.events), np.int64)
     next_start = np.inf
-    # what has come free since all who wait were last moved, by its end; on each node
-    hole = np.full(len(s.nodes), -1.0)
+    # until when something has come free since all who wait were last moved
+    hole = -1.0
     while True:
         time = next_start
         if s.count[EVENTS] > 0:
@@ -32,7 +32,7 @@ def _run(s, arrivals, history, profile, promised, reserved, fits):
             time = min(time, s.jobs[arrivals[arrived]].submit)
         if time == np.inf:
             return
-        if fits is not None:
+        if openings is not None:
             pass_time(s, time - last)
         else:
             if waiting(s) > 0:
@@ -49,19 +49,21 @@ def _run(s, arrivals, history, profile, promised, reserved, fits):
                 overdue += 1
                 continue
             opened = opened or one.expected > time
-            _end(s, job, time, profile, history, hole, fits)
+            hole = max(hole, _end(s, job, time, profile, history, openings))
         if overdue > 0:
-            _promise_anew(s, time, late[:overdue], profile, reserved, fits)
-            hole[:] = np.inf
+            _promise_anew(s, time, late[:overdue], profile, reserved, openings)
+            hole = -1.0
+            if openings is not None:
+                openings.hole[:] = -1.0
         elif opened:
-            if fits is not None:
-                move_up(s, profile, time, reserved, hole, fits)
+            if openings is not None:
+                move_up(s, profile, time, reserved, openings)
             else:
-                hole[0] = _move_up(s, hole[0], profile, reserved)
+                hole = _move_up(s, hole, profile, reserved)
         while arrived < n and s.jobs[arrivals[arrived]].submit <= time:
             job = arrivals[arrived]
             arrived += 1
-            _promise(s, job, time, profile, reserved, fits)
+            _promise(s, job, time, profile, reserved, openings)
             promised[job] = reserved[job]
             enqueue(s, job)
             next_start = min(next_start, reserved[job])
@@ -70,8 +72,8 @@ def _run(s, arrivals, history, profile, promised, reserved, fits):
 
 
 @inner
-def _end(s, job, time, profile, history, hole, fits):
-    """Free what a job held, and what was promised it beyond that."""
+def _end(s, job, time, profile, history, openings):
+    """Free what a job held, and what was promised it beyond that; returns until when."""
     one = s.jobs[job]
     one.end = time
     s.count[FREE] += one.units
@@ -80,7 +82,7 @@ def _end(s, job, time, profile, history, hole, fits):
         row = history[s.count[HISTORY]]
         row[0], row[1], row[2], row[3], row[4] = job, 0, one.units, one.start, time
         s.count[HISTORY] += 1
-        if fits is None:
+        if openings is None:
             break
         row[1], row[2] = s.pieces[piece].node, s.pieces[piece].units
         s.nodes[s.pieces[piece].node].free += s.pieces[piece].units
@@ -88,13 +90,12 @@ def _end(s, job, time, profile, history, hole, fits):
         if piece < 0:
             break
     if one.expected > time:
-        _reserve(s, job, time, one.expected, -1, profile, time, fits)
-        if fits is not None:
-            open_up(s, job, one.expected, hole)
-        else:
-            hole[0] = max(hole[0], one.expected)
-    if fits is not None:
+        _reserve(s, job, time, one.expected, -1, profile, time, openings)
+        if openings is not None:
+            open_up(s, job, one.expected, openings.hole)
+    if openings is not None:
         give_up(s, job)
+    return one.expected
 
 
 @inner
@@ -130,7 +131,7 @@ def _move_up(s, hole, profile, reserved):
         job = s.queue[i]
         one = s.jobs[job]
         planned = planned_seconds(one)
-        begin = earliest(profile, 0, planned, one.units, reserved[job], hole)
+        begin = earliest(profile, 0, planned, one.units, reserved[job], hole, reserved[job])
         if begin < reserved[job]:
             end = reserved[job] + planned
             hole, left = max(hole, end), max(left, end)
@@ -141,47 +142,47 @@ def _move_up(s, hole, profile, reserved):
 
 
 @inner
-def _promise_anew(s, time, late, profile, reserved, fits):
+def _promise_anew(s, time, late, profile, reserved, openings):
     """Plan those that are late for longer, and then all that wait."""
     for i in range(s.count[FIRST], s.count[LAST]):
         job = s.queue[i]
-        _reserve(s, job, reserved[job], reserved[job] + planned_seconds(s.jobs[job]), -1, profile, time, fits)
-        if fits is not None:
+        _reserve(s, job, reserved[job], reserved[job] + planned_seconds(s.jobs[job]), -1, profile, time, openings)
+        if openings is not None:
             give_up(s, job)
     for job in late:
         one = s.jobs[job]
         end = time + (time - one.start)
-        _reserve(s, job, time, end, 1, profile, time, fits)
+        _reserve(s, job, time, end, 1, profile, time, openings)
         one.expected = end
         push_event(s, min(one.start + one.elapsed, end), job)
     for i in range(s.count[FIRST], s.count[LAST]):
-        _promise(s, s.queue[i], time, profile, reserved, fits)
+        _promise(s, s.queue[i], time, profile, reserved, openings)
 
 
 @inner
-def _reserve(s, job, begin, end, sign, profile, time, fits):
+def _reserve(s, job, begin, end, sign, profile, time, openings):
     """Take what a job has for a while (1), or give it back (-1)."""
-    if fits is not None:
-        hold(s, profile, job, begin, end, sign, time)
+    if openings is not None:
+        hold(s, profile, job, begin, end, sign, time, openings)
     else:
         take(profile, 0, begin, end, sign * s.jobs[job].units)
 
 
 @inner
-def _promise(s, job, time, profile, reserved, fits):
+def _promise(s, job, time, profile, reserved, openings):
     """Reserve the earliest start."""
     one, planned = s.jobs[job], planned_seconds(s.jobs[job])
-    if fits is not None:
-        reserved[job], pieces = find(s, profile, job, planned, time, np.inf, fits)
-        promise(s, profile, job, planned, reserved[job], pieces, time)
+    if openings is not None:
+        reserved[job], pieces = find(s, profile, job, planned, time, np.inf, openings)
+        promise(s, profile, job, planned, reserved[job], pieces, time, openings)
     else:
-        reserved[job] = earliest(profile, 0, planned, one.units, np.inf, np.inf)
+        reserved[job] = earliest(profile, 0, planned, one.units, np.inf, np.inf, np.inf)
         take(profile, 0, reserved[job], reserved[job] + planned, one.units)
 
 
 def _entry(sources):
     @njit(cache=True)
-    def run(s, arrivals, history, profile, promised, reserved, fits):
+    def run(s, arrivals, history, profile, promised, reserved, openings):
         """Replay one pool.
 
         Parameters
@@ -191,10 +192,10 @@ def _entry(sources):
         history : array (pieces, 5); receives job, node, units, begin and end of everything that held GPUs.
         profile : Profile with all units free.
         promised, reserved : arrays by job; receive the start promised at submission, and the last one.
-        fits : array by node, for what is worked out; None where GPUs are only counted, which is compiled apart.
+        openings : Openings of the nodes; None where GPUs are only counted, which is compiled apart.
         """
         sources  # noqa: B018  makes them a part of the key of the compiled cache
-        _run(s, arrivals, history, profile, promised, reserved, fits)
+        _run(s, arrivals, history, profile, promised, reserved, np.empty(len(s.events), np.int64), openings)
 
     return run
 

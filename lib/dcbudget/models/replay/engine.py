@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numba import njit
 
-from dcbudget.models.replay.compiled import SOURCES, inner
+from dcbudget.models.replay.compiled import SOURCES, inner, maker
 from dcbudget.models.replay.nodes import BOTH, LATER, NOW, choose
 from dcbudget.models.replay.queues import (
     DEPTH,
@@ -39,7 +39,7 @@ FREE_WHILE_WAITING, FREE_IN_PARTS, HELD_BY_NODES, INTERVAL, RESTART, HALF_LIFE, 
 LEAST_PLANNED_SECONDS = 1e-3
 
 
-@inner
+@maker
 def _run(s, arrivals, history):
     """Replay one pool, see `run`."""
     n, arrived, last = len(arrivals), 0, 0.0
@@ -269,7 +269,7 @@ def _backfill(s, time, place):
         known = False
 
 
-@inner
+@maker
 def _make_room(s, head, time, history):
     """Preempt as few jobs of lower classes as the head needs; returns its nodes, 0 where all of them do not suffice."""
     count = s.count

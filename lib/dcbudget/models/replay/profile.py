@@ -50,14 +50,13 @@ def empty(pieces: int, nodes: int, units: int) -> Profile:
 
 
 @inner
-def earliest(p, node, planned, units, reserved, hole):
-    """The first moment at which so many units are free for so long.
+def earliest(p, node, planned, units, before, hole, own):
+    """The first moment before another at which so many units are free for so long; `before`, where there is none.
 
-    With a reserved start, that of a job that would give it up; it is returned where there is no earlier one. What is
-    free beside the job's own reservation counts; within that, there is enough. From the end of the hole on, nothing has
-    come free since the reservation was made.
+    From `own` on there is enough: there the job's own reservation begins, which it would give up. From the end of the
+    hole on, nothing has come free since the reservation was made.
     """
-    bound = min(reserved, hole)
+    bound = min(before, hole)
     block = p.heads[node]
     begin, room = p.at[block, 0], 0
     while True:
@@ -66,9 +65,9 @@ def earliest(p, node, planned, units, reserved, hole):
         if room + one.high < units:
             begin = end
             if begin >= bound:
-                return reserved
+                return before
         elif room + one.low >= units:
-            if end >= min(begin + planned, reserved):
+            if end >= min(begin + planned, own):
                 return begin
         else:
             free = room
@@ -76,15 +75,15 @@ def earliest(p, node, planned, units, reserved, hole):
                 free += p.change[block, k]
                 following = p.at[block, k + 1] if k + 1 < one.steps else end
                 begin = following if free < units else begin
-                if following >= begin + planned or following >= reserved or begin >= bound:
-                    return begin if begin < bound else reserved
+                if following >= begin + planned or following >= own or begin >= bound:
+                    return begin if begin < bound else before
         room += one.sum
         block = one.next
 
 
 @inner
-def earliest_from(p, node, planned, units, time):
-    """The first moment, from a given one on, at which so many units are free for so long."""
+def earliest_from(p, node, planned, units, time, own):
+    """The first moment, from a given one on, at which so many units are free for so long; see `earliest`."""
     block = p.heads[node]
     begin, free = time, 0
     while True:
@@ -96,9 +95,25 @@ def earliest_from(p, node, planned, units, time):
                 continue
             if free < units:
                 begin = following
-            elif following >= begin + planned:
+            elif following >= begin + planned or following >= own:
                 return begin
         block = one.next
+
+
+@inner
+def longest(p, node, units):
+    """The longest time for which so many units are free, but for the last such time; and when that begins."""
+    block = p.heads[node]
+    free, found, begin = 0, 0.0, np.inf
+    while block >= 0:
+        for k in range(p.blocks[block].steps):
+            free += p.change[block, k]
+            if free < units:
+                found, begin = max(found, p.at[block, k] - begin), np.inf
+            else:
+                begin = min(begin, p.at[block, k])
+        block = p.blocks[block].next
+    return found, begin
 
 
 @inner

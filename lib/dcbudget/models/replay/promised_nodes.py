@@ -1,7 +1,8 @@
 """Promises on nodes: each job that waits has nodes of its own from its promised start on, for as long as it is planned.
 
 Nodes are chosen as by the other policies, by what is free on each for all that time. So nothing that is promised can be
-in the way of anything else that is.
+in the way of anything else that is. A job that is to start sooner needs a node on which something has come free; one
+of a node at most needs no other.
 """
 
 import numpy as np
@@ -9,7 +10,8 @@ import numpy as np
 from dcbudget.models.replay.compiled import inner
 from dcbudget.models.replay.engine import LEAST_PLANNED_SECONDS
 from dcbudget.models.replay.nodes import LATER, choose
-from dcbudget.models.replay.profile import earliest, earliest_from, forget_before, least, next_step, take
+from dcbudget.models.replay.openings import best, leave, list_opened, mark, may_gain, soonest, value_again
+from dcbudget.models.replay.profile import earliest_from, forget_before, least, longest, next_step, take
 from dcbudget.models.replay.queues import FIRST, FREE_PIECE, LAST, PER_NODE, SPREAD, WHOLE
 
 
@@ -20,27 +22,28 @@ def planned_seconds(job):
 
 
 @inner
-def find(s, profile, job, planned, time, before, fits):
-    """The first moment before another at which there are nodes for a job; leaves them in `choice`.
+def find(s, profile, job, planned, begin, before, o):
+    """The first moment, from one on and before another, at which there are nodes for a job; leaves them in `choice`.
 
     Returns
     -------
     the moment and how many nodes; `before` and 0 where there is no such moment.
     """
-    need, per_node = s.jobs[job].units, s.rule[PER_NODE]
-    part, many = 1, 1
-    if need <= per_node:
-        part = need
-    elif s.rule[WHOLE]:
-        part, many = per_node, need // per_node
-    begin = time
+    per_node = s.rule[PER_NODE]
+    part, many = _parts(s, job)
     while True:
-        begin = _enough_nodes(profile, planned, part, many, begin, fits)
+        begin = enough_nodes(profile, job, planned, part, many, per_node, begin, before, o)
         if begin >= before:
             return before, 0
+        enough = part * many == s.jobs[job].units
         for node in range(len(s.nodes)):
-            s.nodes[node].later = least(profile, node, begin, begin + planned)
-        pieces = choose(s.nodes, LATER, per_node, need, s.rule[SPREAD], s.rule[WHOLE], s.choice)
+            if enough and o.fits[node] > begin:
+                s.nodes[node].later = 0
+            elif enough and part == per_node:
+                s.nodes[node].later = per_node
+            else:
+                s.nodes[node].later = least(profile, node, begin, begin + planned)
+        pieces = _choose(s, job)
         if pieces > 0:
             return begin, pieces
         following = np.inf
@@ -50,31 +53,70 @@ def find(s, profile, job, planned, time, before, fits):
 
 
 @inner
-def _enough_nodes(profile, planned, part, many, begin, fits):
-    """The first moment at which so many nodes each have a part free for so long."""
-    for node in range(len(fits)):
-        fits[node] = earliest_from(profile, node, planned, part, begin)
-    nearest = np.empty(many)
-    while True:
-        # before the last of the nearest, there are too few
-        nearest[:] = np.inf
-        for fit in fits:
-            if fit < nearest[many - 1]:
-                k = many - 1
-                while k > 0 and nearest[k - 1] > fit:
-                    nearest[k] = nearest[k - 1]
-                    k -= 1
-                nearest[k] = fit
-        if nearest[many - 1] <= begin:
-            return begin
-        begin = nearest[many - 1]
-        for node in range(len(fits)):
-            if fits[node] < begin:
-                fits[node] = earliest_from(profile, node, planned, part, begin)
+def _parts(s, job):
+    """How many units a job needs on how many nodes at least."""
+    need, per_node = s.jobs[job].units, s.rule[PER_NODE]
+    if need <= per_node:
+        return need, 1
+    if s.rule[WHOLE]:
+        return per_node, need // per_node
+    return 1, 1
 
 
 @inner
-def promise(s, profile, job, planned, begin, pieces, time):
+def _least_part(s, job):
+    """The fewest units that a job can have on a node."""
+    need, per_node = s.jobs[job].units, s.rule[PER_NODE]
+    if need <= per_node:
+        return need
+    if s.rule[WHOLE]:
+        return per_node if need % per_node == 0 else need % per_node
+    return 1
+
+
+@inner
+def _choose(s, job):
+    return choose(s.nodes, LATER, s.rule[PER_NODE], s.jobs[job].units, s.rule[SPREAD], s.rule[WHOLE], s.choice)
+
+
+@inner
+def enough_nodes(profile, job, planned, part, many, per_node, begin, before, o):
+    """The first moment, from one on and before another, at which so many nodes each have a part free for so long."""
+    for node in range(len(o.fits)):
+        o.fits[node] = -1.0
+    while True:
+        # before the last of the nearest, there are too few
+        o.nearest[:many] = np.inf
+        for node in range(len(o.fits)):
+            if o.fits[node] < begin:
+                o.fits[node] = _fit(profile, node, job, planned, part, per_node, begin, before, o)
+            fit = o.fits[node]
+            if fit < o.nearest[many - 1]:
+                k = many - 1
+                while k > 0 and o.nearest[k - 1] > fit:
+                    o.nearest[k] = o.nearest[k - 1]
+                    k -= 1
+                o.nearest[k] = fit
+        if o.nearest[many - 1] <= begin or o.nearest[many - 1] >= before:
+            return o.nearest[many - 1]
+        begin = o.nearest[many - 1]
+
+
+@inner
+def _fit(profile, node, job, planned, part, per_node, begin, before, o):
+    """The first moment at which a node has room."""
+    if o.owner[node] == job:
+        return earliest_from(profile, node, planned, part, begin, before)
+    if part == per_node:
+        if o.inner[node] == np.inf:
+            o.inner[node], o.last[node] = longest(profile, node, part)
+        if o.inner[node] < planned:
+            return max(begin, o.last[node])
+    return earliest_from(profile, node, planned, part, begin, np.inf)
+
+
+@inner
+def promise(s, profile, job, planned, begin, pieces, time, o):
     """Give a job the nodes that were chosen."""
     s.jobs[job].piece = -1
     for k in range(pieces - 1, -1, -1):
@@ -83,16 +125,18 @@ def promise(s, profile, job, planned, begin, pieces, time):
         s.pieces[piece].node, s.pieces[piece].units = s.choice[k].node, s.choice[k].part
         s.pieces[piece].next = s.jobs[job].piece
         s.jobs[job].piece = piece
-    hold(s, profile, job, begin, begin + planned, 1, time)
+    hold(s, profile, job, begin, begin + planned, 1, time, o)
 
 
 @inner
-def hold(s, profile, job, begin, end, sign, time):
+def hold(s, profile, job, begin, end, sign, time, o):
     """Take what a job has from the nodes for a while (1), or give it back (-1)."""
     piece = s.jobs[job].piece
     while piece >= 0:
-        forget_before(profile, s.pieces[piece].node, time)
-        take(profile, s.pieces[piece].node, begin, end, sign * s.pieces[piece].units)
+        node = s.pieces[piece].node
+        forget_before(profile, node, time)
+        take(profile, node, begin, end, sign * s.pieces[piece].units)
+        o.inner[node] = np.inf
         piece = s.pieces[piece].next
 
 
@@ -109,50 +153,51 @@ def give_up(s, job):
 
 
 @inner
-def open_up(s, job, end, hole):
-    """Note that something has come free, up to an end, on the nodes of a job."""
-    piece = s.jobs[job].piece
-    while piece >= 0:
-        hole[s.pieces[piece].node] = max(hole[s.pieces[piece].node], end)
-        piece = s.pieces[piece].next
-
-
-@inner
-def move_up(s, profile, time, reserved, hole, fits):
+def move_up(s, profile, time, reserved, o):
     """Give each that waits, in order, the earliest start; leaves in `hole` what they left open, by node."""
-    left = np.full(len(hole), -1.0)
-    for node in range(len(hole)):
-        if hole[node] > time:
-            forget_before(profile, node, time)
+    list_opened(s, profile, time, o)
+    per_node = s.rule[PER_NODE]
     for i in range(s.count[FIRST], s.count[LAST]):
         job = s.queue[i]
-        planned = planned_seconds(s.jobs[job])
-        if not _may_gain(s, profile, job, planned, time, reserved[job], hole):
+        planned, part = planned_seconds(s.jobs[job]), _least_part(s, job)
+        level = part * (len(o.since) - 1) // per_node
+        if not may_gain(s, job, level, planned, time, reserved[job], o):
             continue
-        end = reserved[job] + planned
-        hold(s, profile, job, reserved[job], end, -1, time)
-        begin, pieces = find(s, profile, job, planned, time, reserved[job], fits)
-        if pieces == 0:
-            hold(s, profile, job, reserved[job], end, 1, time)
-            continue
-        open_up(s, job, end, hole)
-        open_up(s, job, end, left)
-        give_up(s, job)
-        promise(s, profile, job, planned, begin, pieces, time)
-        reserved[job] = begin
-    hole[:] = left
+        mark(s, job, job, o)
+        begin = soonest(profile, job, level, part, planned, reserved[job], o)
+        if begin < reserved[job] and s.jobs[job].units > per_node:
+            part, many = _parts(s, job)
+            begin = enough_nodes(profile, job, planned, part, many, per_node, begin, reserved[job], o)
+        mark(s, job, -1, o)
+        if begin < reserved[job]:
+            _move(s, profile, job, planned, time, begin, reserved, o)
+    for node in range(len(o.hole)):
+        o.hole[node] = o.left[node]
 
 
 @inner
-def _may_gain(s, profile, job, planned, time, reserved, hole):
-    """Whether a node on which something has come free has room for a part of a job before its reserved start."""
-    need, per_node = s.jobs[job].units, s.rule[PER_NODE]
-    part = need
-    if need > per_node:
-        part = 1
-        if s.rule[WHOLE]:
-            part = per_node if need % per_node == 0 else need % per_node
-    for node in range(len(hole)):
-        if hole[node] > time and earliest(profile, node, planned, part, reserved, hole[node]) < reserved:
-            return True
-    return False
+def _move(s, profile, job, planned, time, begin, reserved, o):
+    """Give a job the earliest start from a moment on, where that is sooner than its own."""
+    end = reserved[job] + planned
+    hold(s, profile, job, reserved[job], end, -1, time, o)
+    pieces = 1
+    if s.jobs[job].units <= s.rule[PER_NODE]:
+        for node in range(len(s.nodes)):
+            s.nodes[node].later = 0
+        for i in range(o.count[0]):
+            node = o.opened[i]
+            if o.hole[node] > begin:
+                s.nodes[node].later = least(profile, node, begin, begin + planned)
+        _choose(s, job)
+    else:
+        begin, pieces = find(s, profile, job, planned, begin, reserved[job], o)
+        if pieces == 0:
+            hold(s, profile, job, reserved[job], end, 1, time, o)
+            return
+    leave(s, job, time, end, o)
+    value_again(s, profile, job, time, o)
+    give_up(s, job)
+    promise(s, profile, job, planned, begin, pieces, time, o)
+    value_again(s, profile, job, time, o)
+    best(o)
+    reserved[job] = begin

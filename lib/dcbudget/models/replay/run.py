@@ -52,8 +52,7 @@ def replay(
     deadlines : moments by which jobs should have ended, missing where there is none.
     checkpoint : what preemption costs; needed by preemption.
     placement : "count" takes GPUs wherever they are. "pack" puts a job on the fullest node that has room, "spread" on
-        the emptiest. Conservative backfill then promises nodes too, for as long as a job is planned; it searches all of
-        them, about a millisecond a job on 256.
+        the emptiest. Conservative backfill then promises nodes too, for as long as a job is planned.
     whole_nodes : jobs larger than a node take empty nodes and a part of one; else what is free on any nodes.
 
     Raises
@@ -128,7 +127,7 @@ def _accounts(log: Log, policy: Policy, account, shares) -> tuple[np.ndarray, np
 
 def _run_pool(log, told, place, cluster, policy, checkpoint, placement, whole_nodes) -> PoolRun:
     """Replay the jobs of one pool."""
-    from dcbudget.models.replay import conservative, engine, in_order, profile, queues, state
+    from dcbudget.models.replay import conservative, engine, in_order, openings, profile, queues, state
 
     rows = np.flatnonzero(log.pool == place)
     # in the order in which they wait, so that the lesser number goes first
@@ -147,9 +146,10 @@ def _run_pool(log, told, place, cluster, policy, checkpoint, placement, whole_no
     arrivals = np.argsort(s.jobs["submit"], kind="stable")
     if policy.backfill == "conservative":
         history, promised = np.empty((max(len(s.pieces), len(rows)), 5)), np.empty(len(rows))
-        free = profile.empty(len(history), len(s.nodes), s.rule[queues.PER_NODE])
-        fits = np.empty(len(s.nodes)) if len(s.nodes) > 1 else None
-        conservative.run(s, arrivals, history, free, promised, np.empty(len(rows)), fits)
+        per_node = s.rule[queues.PER_NODE]
+        free = profile.empty(len(history), len(s.nodes), per_node)
+        opened = openings.none(len(s.nodes), per_node) if len(s.nodes) > 1 else None
+        conservative.run(s, arrivals, history, free, promised, np.empty(len(rows)), opened)
         return state.read(s, rows, history, promised)
     history = engine.run(s, arrivals, np.empty((len(rows) + len(s.pieces), 5)))
     return state.read(s, rows, history)
