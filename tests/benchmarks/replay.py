@@ -102,8 +102,8 @@ def verdict(met: bool) -> str:
 def policies(n: int) -> None:
     """A million jobs under each policy, and how the cost grew to that."""
     print(f"\n{n:,} jobs on {GPUS:,} GPUs at load {LOAD}, one thread; processor seconds")
-    print(f"{'policy':14}{'placement':>10}{'seconds':>9}{'target':>8}{'':>8}{'/ count':>9}{'MiB':>7}{'':>8}{'jobs/s':>11}"
-          f"{'exponent':>10}{'n log n':>9}")  # fmt: skip
+    print(f"{'policy':14}{'placement':>10}{'seconds':>9}{'target':>8}{'':>8}{'/ count':>9}{'MiB':>7}"
+          f"{'':>8}{'jobs/s':>11}{'exponent':>10}{'n log n':>9}")  # fmt: skip
     counted = {}
     for (policy, placement), target in TARGETS.items():
         small, found = in_process(policy, placement, SMALL), in_process(policy, placement, n)
