@@ -9,6 +9,7 @@ from numba import njit
 from dcbudget.errors import OutOfRange
 from dcbudget.models.ranges import whole, within
 from dcbudget.models.replay.cluster import Cluster, Pool
+from dcbudget.models.replay.compiled import inner
 from dcbudget.models.replay.log import read
 
 # An event loop that does not end by then has a fault; it cannot take more than a few events a job.
@@ -103,7 +104,7 @@ def _malleable(submit, work, low, high, order, total, power, pause):
     now_on, resizes = np.zeros(n, np.int64), np.zeros(n, np.int64)
     running, on_run = np.zeros(n, np.int64), 0
     queue, waiting, arrived = np.zeros(n, np.int64), 0, 0
-    first, time, free = 0, 0.0, total
+    first, time = 0, 0.0
     wanted = np.zeros(n, np.int64)
     for _ in range(EVENTS_A_JOB * n + 16):
         # the next thing that happens
@@ -115,33 +116,16 @@ def _malleable(submit, work, low, high, order, total, power, pause):
             after = min(after, max(blocked[job], time) + left[job] / now_on[job] ** power)
         if after == np.inf:
             return start, end, held, resizes, True
-        for k in range(on_run):
-            job = running[k]
-            held[job] += now_on[job] * (after - time)
-            progress = max(after - max(blocked[job], time), 0.0) * now_on[job] ** power
-            left[job] = max(left[job] - progress, 0.0)
+        on_run = _worked(running, on_run, now_on, held, work, left, blocked, end, time, after, power)
         time = after
-        kept = 0
-        for k in range(on_run):
-            job = running[k]
-            # what a rounding leaves over is no work
-            if left[job] <= 1e-9 * work[job] and blocked[job] <= time:
-                end[job] = time
-                free += now_on[job]
-                now_on[job] = 0
-            else:
-                running[kept] = job
-                kept += 1
-        on_run = kept
         while arrived < n and submit[order[arrived]] <= time:
             queue[waiting] = order[arrived]
             waiting += 1
             arrived += 1
         # those that wait, in order, on the least that they take
-        for k in range(on_run):
-            wanted[running[k]] = now_on[running[k]]
         room = total
         for k in range(on_run):
+            wanted[running[k]] = now_on[running[k]]
             room -= low[running[k]]
         while first < waiting and low[queue[first]] <= room:
             job = queue[first]
@@ -150,34 +134,7 @@ def _malleable(submit, work, low, high, order, total, power, pause):
             start[job], blocked[job], wanted[job] = time, time, low[job]
             running[on_run] = job
             on_run += 1
-        over = -total
-        for k in range(on_run):
-            over += wanted[running[k]]
-        # shrink where it costs least speed, grow where it gains most, one GPU at a time
-        while over > 0:
-            best, least = -1, np.inf
-            for k in range(on_run):
-                job = running[k]
-                if wanted[job] > low[job]:
-                    loss = wanted[job] ** power - (wanted[job] - 1) ** power
-                    if loss < least:
-                        best, least = job, loss
-            wanted[best] -= 1
-            over -= 1
-        if first == waiting:
-            while over < 0:
-                best, most = -1, 0.0
-                for k in range(on_run):
-                    job = running[k]
-                    if wanted[job] < high[job]:
-                        gain = (wanted[job] + 1) ** power - wanted[job] ** power
-                        if gain > most:
-                            best, most = job, gain
-                if best < 0:
-                    break
-                wanted[best] += 1
-                over += 1
-        free = total
+        _fitted(wanted, running, on_run, low, high, total, power, first == waiting)
         for k in range(on_run):
             job = running[k]
             if wanted[job] != now_on[job]:
@@ -185,8 +142,56 @@ def _malleable(submit, work, low, high, order, total, power, pause):
                     resizes[job] += 1
                     blocked[job] = time + pause
                 now_on[job] = wanted[job]
-            free -= now_on[job]
     return start, end, held, resizes, False
+
+
+@inner
+def _worked(running, on_run, now_on, held, work, left, blocked, end, time, after, power):
+    """Work that jobs do from `time` to `after`; those that end leave, and how many stay is returned."""
+    kept = 0
+    for k in range(on_run):
+        job = running[k]
+        held[job] += now_on[job] * (after - time)
+        progress = max(after - max(blocked[job], time), 0.0) * now_on[job] ** power
+        left[job] = max(left[job] - progress, 0.0)
+        # what a rounding leaves over is no work
+        if left[job] <= 1e-9 * work[job] and blocked[job] <= after:
+            end[job] = after
+            now_on[job] = 0
+        else:
+            running[kept] = job
+            kept += 1
+    return kept
+
+
+@inner
+def _fitted(wanted, running, on_run, low, high, total, power, may_grow):
+    """GPUs that jobs want, shrunk where it costs least speed, grown where it gains most, one GPU at a time."""
+    over = -total
+    for k in range(on_run):
+        over += wanted[running[k]]
+    while over > 0:
+        best, least = -1, np.inf
+        for k in range(on_run):
+            job = running[k]
+            if wanted[job] > low[job]:
+                loss = wanted[job] ** power - (wanted[job] - 1) ** power
+                if loss < least:
+                    best, least = job, loss
+        wanted[best] -= 1
+        over -= 1
+    while may_grow and over < 0:
+        best, most = -1, 0.0
+        for k in range(on_run):
+            job = running[k]
+            if wanted[job] < high[job]:
+                gain = (wanted[job] + 1) ** power - wanted[job] ** power
+                if gain > most:
+                    best, most = job, gain
+        if best < 0:
+            break
+        wanted[best] += 1
+        over += 1
 
 
 @dataclass(frozen=True)
@@ -323,9 +328,7 @@ def _renting(submit, elapsed, gpus, order, own, most_nodes, per_node, startup, m
                 kept += 1
                 continue
             if rented == len(nodes):
-                grown = np.zeros((2 * len(nodes), 2))
-                grown[: len(nodes)] = nodes
-                nodes = grown
+                nodes = np.concatenate((nodes, np.zeros(nodes.shape)))
             nodes[rented, 0], nodes[rented, 1] = time, np.inf
             here[present] = rented
             rented += 1
@@ -352,17 +355,27 @@ def _renting(submit, elapsed, gpus, order, own, most_nodes, per_node, startup, m
         # nodes go back that nobody needed for a while
         spare = free >= per_node and first == arrived
         idle_since = min(idle_since, time) if spare else np.inf
-        k = 0
-        while k < present and free >= per_node and first == arrived:
-            if time >= idle_since + idle and time >= nodes[here[k], 0] + minimum:
-                nodes[here[k], 1] = time
-                free -= per_node
-                present -= 1
-                here[k] = here[present]
-            else:
-                k += 1
-        if not (free >= per_node and first == arrived):
-            idle_since = np.inf
+        if spare:
+            before = present
+            present = _given_back(nodes, here, present, free, per_node, time, idle_since + idle, minimum)
+            free -= (before - present) * per_node
+            if free < per_node:
+                idle_since = np.inf
         if first == n and running == 0 and ordered == 0 and present == 0:
             break
     return start, nodes[:rented], first == n and present == 0
+
+
+@inner
+def _given_back(nodes, here, present, free, per_node, time, idle_until, minimum):
+    """Nodes end whose GPUs were free for long enough and whose minimum is over; how many stay."""
+    k = 0
+    while k < present and free >= per_node:
+        if time >= idle_until and time >= nodes[here[k], 0] + minimum:
+            nodes[here[k], 1] = time
+            free -= per_node
+            present -= 1
+            here[k] = here[present]
+        else:
+            k += 1
+    return present

@@ -157,25 +157,9 @@ def _reserved(submit, elapsed, plan, gpus, important, order, total, reserved, wi
                 job = waits[1, first[1]]
                 # one of the projects' jobs that came first keeps its turn, but where it is only the reserved part
                 turn = not mine or _comes_first(submit, job, waits[0, first[0]])
-                if (
-                    turn
-                    and gpus[job] <= free - held
-                    and _clears(
-                        job,
-                        time,
-                        plan,
-                        gpus,
-                        important,
-                        expected,
-                        who,
-                        running,
-                        total,
-                        reserved,
-                        windows,
-                        window,
-                        within,
-                    )
-                ):
+                if turn and gpus[job] <= free - held and _clears(
+                    job, time, plan, gpus, important, expected, who, running, total, reserved, windows, window, within
+                ):  # fmt: skip
                     moved, kind = True, 1
             if not moved:
                 break
