@@ -201,21 +201,10 @@ def iteration_parts(
     sending = np.where(p > 1, 2.0 * sent / t / np.where(t * d * p <= per_node, node, network), 0.0)
     pipeline_seconds = (p - 1) / interleave * stage + microbatches * interleave * sending
 
-    servers = np.ceil(t * p * d / per_node) if servers is None else whole("servers", servers)
-    server_gb_per_second = positive(
-        "server_gb_per_second", network if server_gb_per_second is None else server_gb_per_second
-    )
-    reduced, updated = 0.0, 0.0
-    for parameters, copies in _held(model, t, p, d, e):
-        gigabytes = parameters * gradient_bytes / 1e9
-        within_node = np.maximum(per_node // t // np.where(copies < d, e, 1), 1)
-        shared = all_reduce_seconds(gigabytes, copies, within_node, node, network)
-        served = parameter_server_seconds(gigabytes, d, servers, server_gb_per_second, network)
-        shared = shared * np.where(zero >= 3, microbatches * WEIGHT_BYTES / gradient_bytes + 0.5, 1.0)
-        reduced = reduced + np.where(sync == PARAMETER_SERVER, np.where(d > 1, served, 0.0), shared)
-        updated = updated + parameters * (WEIGHT_BYTES + gradient_bytes + optimizer_bytes) / np.where(
-            zero >= 1, copies, 1
-        )
+    reduced, updated = _gradients(
+        model, cluster, (t, p, d, e), microbatches, zero, sync, servers, server_gb_per_second, gradient_bytes,
+        optimizer_bytes,
+    )  # fmt: skip
     backward = 2 / 3 * model.flops_per_token() / flops * microbatches * compute
     hidden = np.minimum(overlap * reduced, backward)
     bandwidth = cluster.accelerator.memory_gb_per_second
@@ -234,6 +223,31 @@ def iteration_parts(
     shape = np.broadcast_shapes(*(np.shape(part) for part in parts.values()))
     parts = {name: np.broadcast_to(part, shape)[()] for name, part in parts.items()}
     return parts | {"seconds": sum(parts.values())}
+
+
+def _gradients(
+    model: Transformer, cluster: Cluster, split, microbatches, zero, sync, servers, server_gb_per_second,
+    gradient_bytes: float, optimizer_bytes: float,
+):  # fmt: skip
+    """Seconds in which gradients are summed, and bytes of states that each GPU updates, of an iteration."""
+    t, p, d, e = split
+    per_node, node, network = cluster.gpus_per_node, cluster.node_gb_per_second, cluster.network_gb_per_second
+    servers = np.ceil(t * p * d / per_node) if servers is None else whole("servers", servers)
+    server_gb_per_second = positive(
+        "server_gb_per_second", network if server_gb_per_second is None else server_gb_per_second
+    )
+    reduced, updated = 0.0, 0.0
+    for parameters, copies in _held(model, t, p, d, e):
+        gigabytes = parameters * gradient_bytes / 1e9
+        within_node = np.maximum(per_node // t // np.where(copies < d, e, 1), 1)
+        shared = all_reduce_seconds(gigabytes, copies, within_node, node, network)
+        served = parameter_server_seconds(gigabytes, d, servers, server_gb_per_second, network)
+        shared = shared * np.where(zero >= 3, microbatches * WEIGHT_BYTES / gradient_bytes + 0.5, 1.0)
+        reduced = reduced + np.where(sync == PARAMETER_SERVER, np.where(d > 1, served, 0.0), shared)
+        updated = updated + parameters * (WEIGHT_BYTES + gradient_bytes + optimizer_bytes) / np.where(
+            zero >= 1, copies, 1
+        )
+    return reduced, updated
 
 
 def iteration_seconds(model: Transformer, cluster: Cluster, batch, **split):
