@@ -53,6 +53,29 @@ def test_limits_and_pue_count():
     assert warm.money == pytest.approx(2 * 0.3) and warm.hours["kwh"].sum() == pytest.approx(4)
 
 
+def test_limits_are_those_of_the_machines_and_emissions_of_the_hall():
+    """Both jobs draw 4 kW at once beside as much cooling; only what the hall draws emits."""
+    found = shift(jobs({}, {}), PRICE, KG, power_kw=4.0, pue=2.0)
+    assert found.hours["gpus"].tolist() == pytest.approx([0, 0, 2, 0, 2, 0])
+    assert (found.money, found.kg) == pytest.approx((2 * 4 * 0.2, 2 * 4 * 1.0))
+    # a job that fills all the time that it has, and one that draws nothing, which goes where it would cost least
+    full = shift(jobs({"earliest": 1, "deadline": 3}, {"kw": 0.0}), PRICE)
+    assert full.jobs[["first_hour", "last_hour"]].values.tolist() == [[1, 2], [2, 4]]
+    assert full.hours["gpus_before"].tolist() == pytest.approx([1, 2, 1, 0, 0, 0])
+
+
+def test_before_is_as_early_as_the_limits_let_jobs_run():
+    """On two GPUs j1 and j2 do not go together; j2 draws more and goes first, j0 beside j1."""
+    wanted = jobs(
+        {"deadline": 5, "interruptible": False, "earliest": 1},
+        {"kw": 1.0, "interruptible": False},
+        {"kw": 9.0, "gpus": 2.0, "hours": 1.0, "interruptible": False},
+    )
+    found = shift(wanted, PRICE[::-1], gpus=2.0)
+    assert found.hours["kwh_before"].tolist() == pytest.approx([9, 3, 3, 0, 0, 0])
+    assert found.jobs["money_before"].tolist() == pytest.approx([2 * 0.5, 0.5, 9 * 0.25])
+
+
 @given(st.integers(0, 10_000))
 @sampling(max_examples=15, deadline=None)
 def test_without_limits_each_job_takes_its_cheapest_hours(seed):
@@ -100,6 +123,17 @@ def test_jobs_in_one_go_against_all_beginnings(seed):
             best = min(best, money) if load.max() <= 4 else best
     assert found.money == pytest.approx(best)
     assert found.hours["gpus"].max() <= 4 + 1e-9
+
+
+def test_the_gap_of_jobs_placed_in_haste_holds_the_best_placing():
+    rng = np.random.default_rng(0)
+    price = rng.uniform(0.05, 0.5, 24)
+    wanted = jobs(*[
+        {"gpus": float(rng.integers(1, 4)), "kw": rng.uniform(1, 4), "hours": float(rng.integers(2, 7)),
+         "deadline": 24, "interruptible": False} for _ in range(10)
+    ])  # fmt: skip
+    hasty, best = (shift(wanted, price, gpus=6.0, gap=gap) for gap in (0.5, 0.0))
+    assert hasty.money * (1 - hasty.gap) <= best.money + 1e-6 < hasty.money and best.gap == 0
 
 
 def test_jobs_that_do_not_fit():

@@ -57,6 +57,8 @@ def test_a_plan_by_hand():
     assert worth["money"].tolist() == pytest.approx([2 / 3])
     assert worth["GPU-month", "owned", JAN] == pytest.approx(2 * 744)
     assert worth["GPU-month", "rented", JAN] == 0
+    of_all = found.worth[found.worth["project"].isna()].set_index(["resource", "kind", "month"])["worth"]
+    assert of_all["GPU-month", "owned", JAN] == pytest.approx(2 * 744)
 
 
 def test_idle_capacity_is_a_row_and_money_ties_to_the_cent():
@@ -195,6 +197,18 @@ def test_knapsack_by_brute_force(seed):
     fits = choices @ wanted["gpu_hours"].to_numpy() <= room
     assert found.value == pytest.approx((choices @ wanted["value"].to_numpy())[fits].max())
     assert set(found.workloads["served"]) == {0.0, 1.0}
+
+
+def test_the_bound_of_a_plan_made_in_haste_holds_the_best_plan():
+    rng = np.random.default_rng(0)
+    wanted = workloads(*[
+        {"gpu_hours": need, "value": need * rng.uniform(1, 1.3), "earliest": JAN, "deadline": JAN, "divisible": False}
+        for need in rng.integers(10, 60, 30).astype(float)
+    ])  # fmt: skip
+    there_is = capacity(owned=(0.4 * wanted["gpu_hours"].sum(), 1.0, "fixed", 1.0))
+    hasty, best = (plan(wanted, able(wanted, owned=1.0), there_is, gap=gap) for gap in (0.5, 0.0))
+    assert hasty.objective < best.objective <= hasty.bound * (1 + 1e-9)
+    assert hasty.gap == pytest.approx(hasty.bound / hasty.objective - 1) and hasty.gap <= 0.5
 
 
 def test_the_cheapest_way_to_meet_all_demand():
@@ -338,6 +352,49 @@ def test_greedy_meets_stated_demand_at_no_less_money():
     assert greedy(*given, goal="money").objective == plan(*given, goal="money").objective == 100.0
 
 
+def test_hours_are_reserved_in_the_months_that_are_told_and_there_are_none_where_there_is_nothing():
+    """Half of January's 100 hours are b's; in February only c has any, and it has none in January."""
+    wanted = workloads({"gpu_hours": 300.0, "value": 900.0}, {"gpu_hours": 300.0, "project": "b"})
+    there_is = capacity(owned=(100.0, 1.0, "fixed", 1.0), c=(40.0, 1.0, "fixed", 1.0))
+    there_is.loc[there_is["kind"].eq("c") == there_is["month"].eq(JAN), "gpu_hours"] = 0.0
+    reserved = pd.DataFrame({"project": ["b", "b"], "kind": ["owned", "c"], "month": [JAN, JAN], "share": 0.5})
+    for way in (plan, greedy):
+        found = way(wanted, able(wanted, owned=1.0, c=1.0), there_is, reserved=reserved)
+        used = found.rows[found.rows["workload"] != IDLE].groupby(["project", "kind", "month"])["gpu_hours"].sum()
+        assert used.to_dict() == pytest.approx({
+            ("a", "owned", JAN): 50.0, ("b", "owned", JAN): 50.0, ("a", "c", FEB): 40.0,
+        })  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "goal, wanted, there_is, more, served",
+    [
+        # the first does not fit as a whole: what it had taken of power, and of money, is there for the second
+        ("value", [{"gpu_hours": 200.0, "value": 900.0, "divisible": False}, {"gpu_hours": 70.0}],
+         {"owned": (100.0, 1.0, "fixed", 1.0)}, {"power_kw": 0.1}, [0.0, 1.0]),
+        ("value", [{"gpu_hours": 200.0, "value": 900.0, "divisible": False}, {"gpu_hours": 70.0}],
+         {"rented": (100.0, 2.0, "use", 1.0)}, {"budgets": pd.DataFrame({"project": [None], "amount": [150.0]})},
+         [0.0, 1.0]),
+        # 100 of value are not worth 200 of money
+        ("net", [{}, {"value": 300.0}], {"rented": (500.0, 2.0, "use", 1.0)}, {}, [0.0, 1.0]),
+        # 0.1 GPUs at once are 74.4 hours of January on all kinds together
+        ("value", [{"most_gpus": 0.1}], {"one": (50.0, 1.0, "fixed", 1.0), "two": (50.0, 1.0, "fixed", 1.0)}, {},
+         [0.744]),
+    ],
+)  # fmt: skip
+def test_greedy_keeps_to_each_limit_by_hand(goal, wanted, there_is, more, served):
+    wanted = workloads(*[row | {"deadline": JAN} for row in wanted])
+    given = wanted, able(wanted, **dict.fromkeys(there_is, 1.0)), capacity(**there_is)
+    assert greedy(*given, goal=goal, **more).workloads["served"].tolist() == pytest.approx(served)
+
+
+def test_greedy_pays_least_before_it_takes_fewest_hours():
+    """Slow hours take twice as many, and pay half as much in all."""
+    wanted = workloads({"deadline": JAN})
+    there_is = capacity(quick=(500.0, 4.0, "use", 1.0), slow=(500.0, 1.0, "use", 1.0))
+    assert greedy(wanted, able(wanted, quick=1.0, slow=0.5), there_is).money_by_use == 200.0
+
+
 def test_conflict_names_what_conflicts_and_nothing_else():
     wanted = workloads(
         {"workload": "chat", "minimum_service": 0.9, "gpu_hours": 100.0, "deadline": JAN},
@@ -354,6 +411,18 @@ def test_conflict_names_what_conflicts_and_nothing_else():
         "owned has 149 GPU-hours in 2027-01",
     ]
     assert plan(wanted, able(wanted, owned=1.0), capacity(owned=(150.0, 1.0, "fixed", 1.0))).value > 0
+
+
+def test_of_two_conflicts_one_is_told():
+    """January and February are each too short for what must run in them: neither has to do with the other."""
+    wanted = workloads(
+        {"workload": "chat", "minimum_service": 1.0, "deadline": JAN},
+        {"workload": "rank", "minimum_service": 1.0, "earliest": FEB},
+    )
+    with pytest.raises(ConflictingDemands) as error:
+        plan(wanted, able(wanted, owned=1.0), capacity(owned=(90.0, 1.0, "fixed", 1.0)))
+    needs, has = error.value.demands
+    assert needs.split(" from ")[1].startswith(has[-7:]) and has.startswith("owned has 90 GPU-hours in ")
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,38 @@ def test_the_reserve_is_drawn_on_down_to_what_is_kept():
     assert nothing.moves.empty and nothing.worth_of_reserve == 0
 
 
+def test_a_reserve_above_all_budgets_serves_lines_that_nobody_gives_to():
+    frame = lines(a=10.0).assign(floor=10.0)
+    found = reallocate(frame, np.array([[50.0]]), reserve=60.0)
+    assert found.moves[["from_project", "amount"]].values.tolist() == [[RESERVE, 40.0]]
+
+
+def test_nothing_moves_for_nothing():
+    """Nobody overruns; and a, which may overrun in 7 of 10 draws and gives nothing, is not owed more than it has."""
+    assert reallocate(lines(a=10.0, b=10.0), np.full((4, 2), 5.0), goal="chance").moves.empty
+    spend = np.column_stack([np.arange(1.0, 11), np.ones(10)])
+    assert reallocate(lines(a=3.0, c=100.0), spend, most_chance=0.5, least_worth=0.9).moves.empty
+
+
+def test_parts_of_a_cent_are_given_by_nobody():
+    """0.67 is wanted; of twice 0.335 whole cents are 0.66, and there is no reserve that could add one."""
+    found = reallocate(lines(a=0.335, b=0.335, c=0.0), np.array([[0.0, 0.0, 0.67]]))
+    assert found.moves["from_project"].tolist() == ["a", "b"] and found.moves["to_project"].tolist() == ["c", "c"]
+    assert found.moves["amount"].tolist() == [0.33, 0.33]
+
+
+def test_money_moves_within_a_project_before_it_moves_between_them():
+    """a's line x has 20 to give, of which a's y takes 10; the rest, and the 10 of b, are c's."""
+    frame = pd.DataFrame({
+        "project": ["a", "b", "a", "c"], "category": ["x", "x", "y", "x"], "budget": 100.0, "value": [1.0, 1, 5, 5],
+        "most_moved": [20.0, 10, 10, 20],
+    })  # fmt: skip
+    moves = reallocate(frame, np.zeros((2, 4)), goal="value").moves
+    assert sorted(moves[["from_project", "to_project", "to_category", "amount"]].values.tolist()) == [
+        ["a", "a", "y", 10.0], ["a", "c", "x", 10.0], ["b", "c", "x", 10.0],
+    ]  # fmt: skip
+
+
 @pytest.fixture(scope="module")
 def drawn():
     """Three projects, the third of which has too much, and what they spend in 7 draws."""

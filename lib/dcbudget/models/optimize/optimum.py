@@ -179,7 +179,7 @@ def shadow_prices(found: Case, solved: Solved, decided: np.ndarray) -> pd.DataFr
     A unit for one project alone is a new column of the programme that only the project's cells can use: it is worth
     the most that any such cell brings per unit, the cell's own price in that limit left off.
     """
-    running = found.divisible | (found.minimum >= 1) | (decided > 0.5)
+    running = found.divisible | (decided > 0.5)
     can = running[found.cell_workload]
     projects = found.project[found.cell_workload]
 
@@ -206,11 +206,9 @@ def shadow_prices(found: Case, solved: Solved, decided: np.ndarray) -> pd.DataFr
         pool, names = solved.duals[("power", t, 0)], {"kind": None, "month": found.months[t]}
         rows += most("kW", found.cell_kw, np.full(len(can), pool), names, found.cell_month == t)
         rows.append({"resource": "kW", "project": None, **names, "worth": pool})
-    dual, pool = np.zeros(len(can)), 0.0
+    dual = np.zeros(len(can))
     for at, budget in enumerate(found.budgets.itertuples()):
-        one = solved.duals[("budget", at, 0)]
-        dual += one * found.pays(budget)
-        pool += one * (budget.project < 0)
+        dual += solved.duals[("budget", at, 0)] * found.pays(budget)
     if len(found.budgets):
         rows += most("money", found.cell_money, dual, {"kind": None, "month": pd.NaT}, np.ones(len(can), bool))
     frame = pd.DataFrame(rows, columns=["resource", "project", "kind", "month", "worth"])
