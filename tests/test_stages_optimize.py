@@ -117,6 +117,18 @@ def test_reservation_moves_waiting_between_projects(replays):
         sharing.reserved("vision", 300)
 
 
+@pytest.mark.parametrize(
+    "project, said", [("language", "wait no less"), ("platform", "costs the others more"), ("vision", "saves")]
+)
+def test_reservation_is_said_to_help_whom_it_helps(replays, project, said):
+    sharing = Sharing(replays)
+    frame, found = sharing.reservations(project), sharing.reservation_finding(project)
+    waits, money = frame["important_wait"], frame["waiting_cost"]
+    assert said in found
+    assert (waits.min() < waits.iloc[0] - 1) == (said != "wait no less")
+    assert (money.min() < money.iloc[0]) == (said == "saves")
+
+
 def test_renting_is_priced_by_its_hours(replays):
     frame = Sharing(replays).rentings(price=2.0)
     assert frame["rented_cost"].to_numpy() == pytest.approx(2.0 * frame["rented_gpu_hours"].to_numpy())

@@ -9,9 +9,11 @@ from dcbudget.charts import BLUE, GREEN, GREY, LIGHT, ORANGE, PALETTE, tips, tit
 def policy_waits(policies: pd.DataFrame, chosen: str, title: str, subtitle: str) -> alt.LayerChart:
     """Mean wait by policy, the chosen one in blue: `policy`, `mean_wait_hours`, in the frame's order."""
     frame = policies[["policy", "mean_wait_hours"]].assign(chosen=policies["policy"] == chosen)
+    # room for the numbers at the bars' ends
+    most = 1.08 * max(frame["mean_wait_hours"].max(skipna=True), 1e-3) if len(frame) else 1.0
     base = alt.Chart(frame).encode(
         y=alt.Y("policy:N", sort=None, title=None, axis=alt.Axis(labelLimit=220)),
-        x=alt.X("mean_wait_hours:Q", title="hours", scale=alt.Scale(padding=40)),
+        x=alt.X("mean_wait_hours:Q", title="hours", scale=alt.Scale(domain=[0, most])),
     )
     bars = base.mark_bar().encode(
         color=alt.Color("chosen:N", legend=None, scale=alt.Scale(domain=[True, False], range=[BLUE, LIGHT])),

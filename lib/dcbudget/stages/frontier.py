@@ -230,7 +230,7 @@ class Frontier:
             used=np.minimum(frame["utilisation"], 1.0),
         )
         names = {"gpus": "GPUs", "mean_wait": "Mean wait", "used": "Utilisation", "drain_hours": "Beyond the month, h",
-                 "capacity_cost": "GPUs", "waiting_cost": "Waiting", "total_cost": "Together"}  # fmt: skip
+                 "capacity_cost": "Money of GPUs", "waiting_cost": "of waiting", "total_cost": "Together"}  # fmt: skip
         formats = {"gpus": COUNT, "used": RATE, "drain_hours": COUNT, "capacity_cost": MONEY, "waiting_cost": MONEY,
                    "total_cost": MONEY}  # fmt: skip
         return Table(shown, names, f"{self.finding(frame)} ({self.log.where}; {self.replays.basis})", formats)

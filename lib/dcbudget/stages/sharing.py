@@ -104,6 +104,8 @@ class Sharing:
         best = cheapest(frame, "reserved_gpus", FLAT)
         saved = frame["total_cost"].iloc[0] - best.cost
         weight = self.log.supposed["important_weight"]
+        if frame["important_wait"].min() > frame["important_wait"].iloc[0] - 1:
+            return f"However many GPUs are held for {project}, its jobs wait no less"
         if best.at == 0:
             return (f"Holding GPUs for {project} costs the others more than it spares it, an hour of its waiting "
                     f"counting as {weight:g}")  # fmt: skip
