@@ -158,6 +158,21 @@ def test_one_more_of_money_is_worth_what_it_brings(workloads):
     assert "One more USD is worth" in workloads.finding(Limits(0.6, 0.2))
 
 
+def test_one_more_gpu_is_worth_beyond_its_price_by_the_hour_and_before_it_where_it_is_fixed(workloads):
+    """A month's price stands beside the worth of what is paid used or not, and of nothing that the worth has paid."""
+    limits = Limits(0.9, 0.5)
+    table, worth = workloads.worth_table(limits), workloads.plan(limits).worth
+    paid = workloads.capacity.set_index("kind")
+    rows = table.frame.set_index("kind")
+    assert {"fixed", "use"} == set(paid.loc[rows.index, "paid"]) and "by the hour beyond its price" in table.title
+    for kind, row in rows.iterrows():
+        fixed = paid.loc[kind, "paid"] == "fixed"
+        hours = 24 * workloads.months[0].days_in_month
+        price = paid.loc[kind, "price_per_gpu_hour"] * hours if fixed else float("nan")
+        assert row["price"] == pytest.approx(price, nan_ok=True)
+        assert row["worth"] == worth[(worth["kind"] == kind) & worth["project"].isna()]["worth"].item()
+
+
 def test_conflicts_are_told_in_short(workloads, sample_db):
     with pytest.raises(ConflictingDemands, match="workloads have a minimum service, such as") as told:
         workloads.plan(Limits(0.0, 1.0))

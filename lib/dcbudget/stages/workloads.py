@@ -303,22 +303,25 @@ class Workloads:
         return f"One more {self.currency} is worth {names[0]} and {names[1]}"
 
     def worth_table(self, limits: Limits | None = None) -> Table:
-        """What one more GPU-month of each kind is worth, in the mean of the months."""
+        """What one more GPU-month of each kind is worth, in the mean of the months; by the hour, beyond its price."""
         found = self.plan(limits).worth
         pool = found[found["resource"].isin(["GPU-month", "kW"]) & found["project"].isna()]
         frame = pool.assign(kind=pool["kind"].fillna("power"))
         frame = frame.groupby(["resource", "kind"], as_index=False)["worth"].mean()
         hours = float(self.months.days_in_month.to_numpy().mean()) * 24
-        price = self.capacity.groupby("kind")["price_per_gpu_hour"].mean() * hours
+        there = self.capacity[self.capacity["paid"] == "fixed"]
+        price = there.groupby("kind")["price_per_gpu_hour"].mean() * hours
         frame["price"] = frame["kind"].map(price)
         frame = frame.sort_values("worth", ascending=False, kind="stable", ignore_index=True)
         frame = frame[frame["worth"] > 0].reset_index(drop=True)
-        names = {"resource": "One more", "kind": "of", "worth": "is worth", "price": "and costs"}
+        names = {"resource": "One more", "kind": "of", "worth": "is worth", "price": "and costs, used or not"}
         title = "No capacity is short"
         if len(frame):
             top = frame.iloc[0]
             title = f"One more {top['resource']} of {top['kind']} is worth {self._money(top['worth'])}"
-        return Table(frame, names, f"{title} ({self.span}, mean of the months; {self.basis})",
+        by_hour = set(self.capacity["kind"]) - set(there["kind"])
+        beyond = "; by the hour beyond its price" if frame["kind"].isin(by_hour).any() else ""
+        return Table(frame, names, f"{title} ({self.span}, mean of the months{beyond}; {self.basis})",
                      {"worth": MONEY, "price": MONEY})  # fmt: skip
 
     def workloads_table(self, limits: Limits | None = None) -> Table:
