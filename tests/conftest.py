@@ -43,7 +43,7 @@ def quick_databases(tmp_path_factory) -> None:
     made = warehouse.connect
     first = tmp_path_factory.mktemp("first") / "budget.duckdb"
 
-    def connect(db=None, *, write=False, wait_seconds=warehouse.WAIT_SECONDS):
+    def connect(db=None, *, write=False, **options):
         path = warehouse.database_path(db)
         if write and path.parent.is_dir() and not path.exists() and encryption.key() is None:
             if not first.exists():
@@ -54,7 +54,7 @@ def quick_databases(tmp_path_factory) -> None:
                 shutil.copyfile(first, copy)
                 os.link(copy, path)
             copy.unlink(missing_ok=True)
-        return made(db, write=write, wait_seconds=wait_seconds)
+        return made(db, write=write, **options)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(warehouse, "connect", connect)

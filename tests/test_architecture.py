@@ -124,7 +124,8 @@ def test_warehouse_is_the_only_door_to_a_database_file():
         for node in ast.walk(tree(path))
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "duckdb.connect" and (node.args or node.keywords)
     }
-    assert doors == {"dcbudget.warehouse"}
+    assert doors == {"dcbudget.opening"}
+    assert importing("dcbudget.opening") == {"dcbudget.warehouse", "dcbudget.report"}
 
 
 def test_nothing_speaks_to_a_network_but_news_of_alerts():

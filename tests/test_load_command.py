@@ -10,7 +10,7 @@ from decimal import Decimal
 import pytest
 from typer.testing import CliRunner
 
-from dcbudget import cli
+from dcbudget import cli, opening
 from dcbudget.ingest import READERS
 from focus_rows import billed, charges, held, write_focus
 
@@ -200,6 +200,7 @@ def test_check(dcbudget, loaded, tmp_path, db):
 
     import duckdb
 
+    opening.release(db)
     with duckdb.connect(db) as con:
         con.execute("update loads set rows_read = 4")
     code, out, _ = dcbudget("check", "--json")

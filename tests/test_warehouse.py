@@ -10,7 +10,7 @@ import duckdb
 import pandas as pd
 import pytest
 
-from dcbudget import warehouse
+from dcbudget import opening, warehouse
 from dcbudget.errors import DatabaseBusy, DatabaseMissing, DcbudgetError
 from tiny import budget, charge, job, make, make_world, rows
 
@@ -44,6 +44,7 @@ def holder(scratch):
 
 def spoil(db, statement):
     """Change the database behind the library's back."""
+    opening.release(db)
     with duckdb.connect(str(db)) as con:
         con.execute(statement)
 
@@ -82,7 +83,7 @@ def test_busy_after_the_given_wait_names_the_holder_and_changes_nothing(scratch,
 
 
 def test_says_whom_it_waits_for(scratch, holder, monkeypatch, capsys):
-    monkeypatch.setattr(warehouse, "TELL_SECONDS", 0.1)
+    monkeypatch.setattr(opening, "TELL_SECONDS", 0.1)
     with pytest.raises(DatabaseBusy), warehouse.connect(scratch, wait_seconds=0.6):
         pass
     said = capsys.readouterr().err
@@ -159,6 +160,7 @@ def test_foreign_database_is_refused_and_left_alone(tmp_path):
     for write in (False, True):
         with pytest.raises(DcbudgetError, match="database of something else"), warehouse.connect(db, write=write):
             pass
+    opening.release(db)
     with duckdb.connect(str(db)) as con:
         assert con.execute("select table_name from duckdb_tables()").fetchall() == [("jobs",)]
 

@@ -137,7 +137,7 @@ def query(
     """Ask the database; it is opened for reading only."""
     from dcbudget import warehouse
 
-    with warehouse.connect(db, wait_seconds=wait) as con:
+    with warehouse.connect(db, wait_seconds=wait, alone=True) as con:
         # reading a database is no way to write files
         con.execute("set enable_external_access = false; set lock_configuration = true")
         result = con.execute(statement)

@@ -16,7 +16,7 @@ from tempfile import mkdtemp
 
 import pandas as pd
 
-from dcbudget import results, warehouse
+from dcbudget import opening, results, warehouse
 from dcbudget.errors import DcbudgetError, ReportError
 from dcbudget.export import write_tables
 from dcbudget.stages.monthly import MonthlyReport
@@ -157,7 +157,7 @@ def _render(template: Path, month: str, path: Path, out: Path, given: dict[str, 
     work = _work_folder(out, name)
     try:
         report.prepare()  # once for the two that follow
-        with _environment(**{warehouse.COPY: str(path)}), ThreadPoolExecutor(1) as beside:
+        with _environment(**{opening.COPY: str(path)}), ThreadPoolExecutor(1) as beside:
             # the notebook runs in a process of its own
             sheets = beside.submit(_write_sheets, report, work / f"{NAME}.xlsx")
             _execute(_without_panels(template, work), work / f"{NAME}.ipynb", {**given, "month": name}, path)
@@ -167,7 +167,7 @@ def _render(template: Path, month: str, path: Path, out: Path, given: dict[str, 
         work.chmod(0o755)
         _swap(work, out.resolve() / name)
     finally:
-        warehouse.release(path)
+        opening.release(path)
         shutil.rmtree(work, ignore_errors=True)
     made = [out / name / f"{NAME}.{suffix}" for suffix in ("ipynb", "html", "xlsx")]
     return Rendered(*made, report.headline().lines(), back.give(report, path))

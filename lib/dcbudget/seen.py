@@ -27,11 +27,11 @@ class Seen:
 
     def get(self, path: Path, asked: tuple, read: Callable[[], "pd.DataFrame"]) -> "pd.DataFrame":
         """A frame of the caller's own: what was read before of the same state, else what `read` reads."""
-        key = (self._writes, *_state(path), *asked)
+        key = (self._writes, *state(path), *asked)
         found = self._frames.get(key)
         if found is None:
             found = read()
-            if found.memory_usage(index=False).sum() > LARGEST_BYTES or key[1:3] != _state(path):
+            if found.memory_usage(index=False).sum() > LARGEST_BYTES or key[1:3] != state(path):
                 return found
             self._frames[key] = found
             while len(self._frames) > MOST:
@@ -39,7 +39,7 @@ class Seen:
         return found.copy()
 
 
-def _state(path: Path) -> tuple[tuple, tuple]:
+def state(path: Path) -> tuple[tuple, tuple]:
     """What changes with every write: inode, size and time of the file and of its log."""
     return _told(path), _told(path.with_name(f"{path.name}.wal"))
 

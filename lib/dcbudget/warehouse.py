@@ -7,8 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -22,8 +20,8 @@ import xxhash
 
 from dcbudget import encryption, published
 from dcbudget.errors import DatabaseBusy, DatabaseMissing, DcbudgetError, WrongKey
+from dcbudget.opening import ATTACHED, is_encrypted, opened, release
 from dcbudget.seen import Seen
-from dcbudget.turn import Turn, writer_waits
 
 if TYPE_CHECKING:  # pandas takes longer to import than a load that finds nothing new
     import pandas as pd
@@ -36,22 +34,11 @@ DEFAULT_DATABASE = PROJECT / "data/private/budget.duckdb"
 REFERENCE = PROJECT / "data/reference"
 ACCELERATORS = REFERENCE / "accelerators.csv"
 WAIT_SECONDS = 60.0
-TELL_SECONDS = 2.0
 # Order matters: later views stand on earlier ones.
 STAGING = ("horizon", "tariff_days", "owned_charges_live", "owned_charges", "charges", "runs", "cost_lines", "gpu_jobs",
            "job_days")  # fmt: skip
-# Under what name an encrypted database is attached.
-ATTACHED = "budget"
 # What `landed.about` calls the projects of a database that holds theirs alone.
 VIEWER = "viewer"
-# Names the copy of a database that its processes share and nobody writes into: it stays open once it is read, because
-# opening takes longer than most questions.
-COPY = "DCBUDGET_COPY"
-_held: dict[Path, duckdb.DuckDBPyConnection] = {}
-# What this process has open, and whether it is encrypted. Such a file must not be looked into: closing it gives up
-# every lock that the process has on it (POSIX fcntl), also DuckDB's.
-_open_here: dict[Path, list[bool]] = {}
-_opening = threading.Lock()
 _seen = Seen()
 
 
@@ -70,9 +57,15 @@ def database_path(db: str | os.PathLike | None = None) -> Path:
 
 @contextmanager
 def connect(
-    db: str | os.PathLike | None = None, *, write: bool = False, wait_seconds: float = WAIT_SECONDS
+    db: str | os.PathLike | None = None,
+    *,
+    write: bool = False,
+    wait_seconds: float = WAIT_SECONDS,
+    alone: bool = False,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection for the length of a `with` block; hold it briefly, another process may be waiting.
+
+    One that stands alone shares its settings with none before it and none behind it.
 
     An encrypted database is opened with the key of `encryption.key`; a new one is encrypted where there is a key.
 
@@ -86,12 +79,13 @@ def connect(
     if not write and not path.exists():
         raise DatabaseMissing(f"there is no database {path}; load data into it first (dcbudget load PATH --db FILE)")
     if write:
+        _seen.written()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DcbudgetError(f"{path} cannot be made: {error.strerror}") from None
-    with _opened(path, write, wait_seconds) as con:
-        if write and not _open_here[path.resolve()][-1] and encryption.key() is not None:
+    with opened(path, write, wait_seconds, alone=alone) as con:
+        if write and not is_encrypted(path) and encryption.key() is not None:
             print(f"dcbudget: {path.name} is not encrypted, though there is a key (dcbudget encrypt)", file=sys.stderr)
         about = _about(con)
         stale = _is_stale(con, path, about, write)
@@ -103,7 +97,7 @@ def connect(
             return
     with connect(path, write=True, wait_seconds=wait_seconds):
         pass
-    with _opened(path, write, wait_seconds) as con:
+    with opened(path, write, wait_seconds, alone=alone) as con:
         con.execute("set timezone = 'UTC'")
         yield con
 
@@ -121,19 +115,14 @@ def snapshot(db: str | os.PathLike | None = None, *, wait_seconds: float = WAIT_
         copy = Path(folder) / path.name
         with connect(path, wait_seconds=wait_seconds):
             _copy([path, *_logs(path)], folder)
-        with _opened(copy, True, wait_seconds) as con:
+        with opened(copy, True, wait_seconds) as con:
             con.execute("set timezone = 'UTC'")
             for name in _deep_views(con):
                 con.execute(f"create table made as from {name}; drop view {name}; alter table made rename to {name}")
-        yield copy
-
-
-def release(path: Path) -> None:
-    """Close what this process holds open of a copy (`COPY`)."""
-    if con := _held.pop(path, None):
-        with _opening:
-            con.close()
-            _open_here[path.resolve()].pop()
+        try:
+            yield copy
+        finally:
+            release(copy)
 
 
 def convert(db: str | os.PathLike | None = None, *, encrypted: bool, wait_seconds: float = WAIT_SECONDS) -> Path:
@@ -148,10 +137,10 @@ def convert(db: str | os.PathLike | None = None, *, encrypted: bool, wait_second
         raise DatabaseMissing(f"there is no database {path}")
     if encrypted and encryption.key() is None:
         raise WrongKey(f"there is no key; name its file in ${encryption.KEY_FILE}")
-    with _opened(path, True, wait_seconds) as con:
+    with opened(path, True, wait_seconds) as con:
         if _about(con) is None:
             raise DcbudgetError(f"{path} is a database of something else; dcbudget does not write into it")
-        if _open_here[path.resolve()][0] == encrypted:
+        if is_encrypted(path) == encrypted:
             raise DcbudgetError(f"{path} is {'encrypted' if encrypted else 'not encrypted'} already")
         con.execute("checkpoint")
     with attached(path, wait_seconds=wait_seconds) as con:
@@ -171,7 +160,7 @@ def convert(db: str | os.PathLike | None = None, *, encrypted: bool, wait_second
 def viewers_of(path: Path) -> str | None:
     """The projects of an export for viewers; None where the file is anything else."""
     try:
-        with _opened(path, False, 0) as con:
+        with opened(path, False, 0) as con:
             return (_about(con) or {}).get(VIEWER)
     except DcbudgetError:
         return None
@@ -180,7 +169,7 @@ def viewers_of(path: Path) -> str | None:
 @contextmanager
 def attached(path: Path, *, wait_seconds: float = WAIT_SECONDS) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection that reads a database, encrypted or not, and can hold others beside it (`new_database`)."""
-    with _opened(path, False, wait_seconds, attach=True) as con:
+    with opened(path, False, wait_seconds, attach=True) as con:
         con.execute("set timezone = 'UTC'")
         yield con
 
@@ -303,100 +292,6 @@ def _frame(con: duckdb.DuckDBPyConnection, statement: str, parameters: list) -> 
     return found.project(columns).df()
 
 
-@contextmanager
-def _opened(path: Path, write: bool, wait_seconds: float, attach: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
-    kinds = _open_here.setdefault(path.resolve(), [])
-    if write:
-        _seen.written()
-        release(path)
-    elif os.environ.get(COPY) == str(path) and path not in _held:
-        _held[path] = _open(path, kinds, False, wait_seconds, attach)
-    con = _open(path, kinds, write, wait_seconds, attach)
-    try:
-        yield con
-    finally:
-        with _opening:
-            con.close()
-            kinds.pop()
-
-
-def _open(path: Path, kinds: list[bool], write: bool, wait_seconds: float, attach: bool) -> duckdb.DuckDBPyConnection:
-    deadline = time.monotonic() + wait_seconds
-    pause = 0.05
-    told = time.monotonic() + TELL_SECONDS
-    turn = Turn(path.resolve())
-    try:
-        while True:
-            try:
-                # a process that reads already must not wait for a writer that waits for it
-                if not (write or kinds) and time.monotonic() < deadline and writer_waits(turn.database):
-                    time.sleep(0.02)
-                    continue
-                with _opening:
-                    return _open_now(path, kinds, write, attach)
-            except (duckdb.ConnectionException, duckdb.BinderException) as error:
-                if time.monotonic() >= deadline:
-                    raise DatabaseBusy(f"{path} is open in this process in another mode ({error})") from None
-            except duckdb.Error as error:
-                # not any "lock": a damaged file's message speaks of its blocks, and paths may hold the word
-                if "Could not set lock" not in str(error):
-                    said = str(error).splitlines()[0]
-                    raise DcbudgetError(f"{path} is not a database that can be opened: {said}") from None
-                if time.monotonic() >= deadline:
-                    raise DatabaseBusy(_busy(path, str(error), wait_seconds)) from None
-                if time.monotonic() >= told:
-                    print(f"dcbudget: waiting for {_holder(str(error))}, which holds {path.name}", file=sys.stderr)
-                    told = deadline
-                if write:
-                    turn.take()
-            time.sleep(min(pause, max(deadline - time.monotonic(), 0)))
-            pause = min(pause * 1.5, 0.25)
-    finally:
-        turn.give_back()
-
-
-def _open_now(path: Path, kinds: list[bool], write: bool, attach: bool) -> duckdb.DuckDBPyConnection:
-    while True:
-        before = _identity(path)
-        encrypted = _kind(path, kinds)
-        con = (_attach(path, write, encrypted) if encrypted or attach
-               else duckdb.connect(str(path), read_only=not write))  # fmt: skip
-        con.execute("set enable_progress_bar = false")  # a busy machine's bar would be a notebook's output
-        # a conversion may have put another file in its place while it was opened
-        if before is None or _identity(path) == before:
-            kinds.append(encrypted)
-            return con
-        con.close()
-
-
-def _kind(path: Path, kinds: list[bool]) -> bool:
-    """Whether a database is encrypted, or will be when it is made."""
-    if kinds:
-        return kinds[0]
-    return encryption.is_encrypted(path) if path.exists() else encryption.key() is not None
-
-
-def _attach(path: Path, write: bool, encrypted: bool) -> duckdb.DuckDBPyConnection:
-    """Connections of one process to one file share an instance: two would not see each other's locks."""
-    settings = {**encryption.SETTINGS, "temp_directory": f"{path}.tmp"}
-    con = duckdb.connect(f":memory:{path.resolve()}", config=settings)
-    try:
-        encryption.attach(con, path, ATTACHED, write=write, encrypted=encrypted)
-        con.execute(f"use {ATTACHED}")
-    except BaseException:
-        con.close()
-        raise
-    return con
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
 def _logs(path: Path) -> list[Path]:
     """The write-ahead logs of a database, where a writer was killed."""
     return sorted(path.parent.glob(f"{glob.escape(path.name)}.wal*"))
@@ -408,15 +303,6 @@ def _copy(paths: list[Path], folder: str) -> None:
     done = subprocess.run([sys.executable, "-c", program, folder, *map(str, paths)], capture_output=True, text=True)
     if done.returncode:
         raise DcbudgetError(f"{paths[0]} cannot be copied: {done.stderr.strip().splitlines()[-1]}")
-
-
-def _busy(path: Path, error: str, wait_seconds: float) -> str:
-    return f"{path} is held by {_holder(error)}; waited {wait_seconds:g} s and changed nothing"
-
-
-def _holder(error: str) -> str:
-    held = re.search(r"held in (.+?) \(PID (\d+)\)", error)
-    return f"{Path(held[1]).name or 'another process'} (process {held[2]})" if held else "another process"
 
 
 def _schema_hash() -> str:
