@@ -18,13 +18,13 @@ UNITS = 64
 
 @njit
 def earliest(made, planned, units, reserved, hole):
-    return profile.earliest(made, 1, planned, units, reserved, hole, reserved)
+    return profile.earliest(made, 1, planned, units, 0.0, reserved, hole, reserved)
 
 
 @njit
 def from_then(made, planned, units, time):
     return (
-        profile.earliest_from(made, 1, planned, units, time, math.inf),
+        profile.earliest(made, 1, planned, units, time, math.inf, math.inf, math.inf),
         profile.least(made, 1, time, time + planned),
         profile.next_step(made, 1, time),
     )

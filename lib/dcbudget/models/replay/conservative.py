@@ -131,7 +131,7 @@ def _move_up(s, hole, profile, reserved):
         job = s.queue[i]
         one = s.jobs[job]
         planned = planned_seconds(one)
-        begin = earliest(profile, 0, planned, one.units, reserved[job], hole, reserved[job])
+        begin = earliest(profile, 0, planned, one.units, 0.0, reserved[job], hole, reserved[job])
         if begin < reserved[job]:
             end = reserved[job] + planned
             hole, left = max(hole, end), max(left, end)
@@ -176,7 +176,7 @@ def _promise(s, job, time, profile, reserved, openings):
         reserved[job], pieces = find(s, profile, job, planned, time, np.inf, openings)
         promise(s, profile, job, planned, reserved[job], pieces, time, openings)
     else:
-        reserved[job] = earliest(profile, 0, planned, one.units, np.inf, np.inf, np.inf)
+        reserved[job] = earliest(profile, 0, planned, one.units, 0.0, np.inf, np.inf, np.inf)
         take(profile, 0, reserved[job], reserved[job] + planned, one.units)
 
 

@@ -103,6 +103,9 @@ def value_again(s, profile, job, time, o):
         node = s.pieces[piece].node
         if o.hole[node] > time:
             _value(profile, node, s.rule[PER_NODE], o)
+            for level in range(len(o.since)):
+                o.longest[-1, level] = max(o.longest[-1, level], o.longest[node, level])
+                o.forever[-1, level] = min(o.forever[-1, level], o.forever[node, level])
         piece = s.pieces[piece].next
 
 
@@ -171,7 +174,7 @@ def soonest(profile, job, level, part, planned, reserved, o):
     for i in range(o.count[0]):
         node = o.opened[i]
         if o.owner[node] == job:
-            begin = earliest(profile, node, planned, part, begin, o.hole[node], reserved)
+            begin = earliest(profile, node, planned, part, 0.0, begin, o.hole[node], reserved)
         elif planned <= o.longest[node, level] or o.forever[node, level] < begin:
-            begin = earliest(profile, node, planned, part, begin, o.hole[node], np.inf)
+            begin = earliest(profile, node, planned, part, 0.0, begin, o.hole[node], np.inf)
     return begin

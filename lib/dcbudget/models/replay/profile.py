@@ -50,54 +50,41 @@ def empty(pieces: int, nodes: int, units: int) -> Profile:
 
 
 @inner
-def earliest(p, node, planned, units, before, hole, own):
-    """The first moment before another at which so many units are free for so long; `before`, where there is none.
+def earliest(p, node, planned, units, time, before, hole, own):
+    """The first moment, from one on and before another, at which so many units are free for so long.
 
     From `own` on there is enough: there the job's own reservation begins, which it would give up. From the end of the
     hole on, nothing has come free since the reservation was made.
+
+    Returns
+    -------
+    the moment; `before`, where there is none.
     """
     bound = min(before, hole)
     block = p.heads[node]
-    begin, room = p.at[block, 0], 0
-    while True:
+    begin, room = max(time, p.at[block, 0]), 0
+    while begin < bound:
         one = p.blocks[block]
         end = np.inf if one.next < 0 else p.at[one.next, 0]
-        if room + one.high < units:
-            begin = end
-            if begin >= bound:
-                return before
-        elif room + one.low >= units:
-            if end >= min(begin + planned, own):
-                return begin
-        else:
-            free = room
-            for k in range(one.steps):
-                free += p.change[block, k]
-                following = p.at[block, k + 1] if k + 1 < one.steps else end
-                begin = following if free < units else begin
-                if following >= begin + planned or following >= own or begin >= bound:
-                    return begin if begin < bound else before
+        if end > begin:
+            if room + one.high < units:
+                begin = end
+            elif room + one.low >= units:
+                if end >= min(begin + planned, own):
+                    return begin
+            else:
+                free = room
+                for k in range(one.steps):
+                    free += p.change[block, k]
+                    following = p.at[block, k + 1] if k + 1 < one.steps else end
+                    if following <= begin:
+                        continue
+                    begin = following if free < units else begin
+                    if following >= begin + planned or following >= own or begin >= bound:
+                        return begin if begin < bound else before
         room += one.sum
         block = one.next
-
-
-@inner
-def earliest_from(p, node, planned, units, time, own):
-    """The first moment, from a given one on, at which so many units are free for so long; see `earliest`."""
-    block = p.heads[node]
-    begin, free = time, 0
-    while True:
-        one = p.blocks[block]
-        for k in range(one.steps):
-            free += p.change[block, k]
-            following = _end(p, block, k)
-            if following <= begin:
-                continue
-            if free < units:
-                begin = following
-            elif following >= begin + planned or following >= own:
-                return begin
-        block = one.next
+    return before
 
 
 @inner

@@ -10,8 +10,8 @@ import numpy as np
 from dcbudget.models.replay.compiled import inner
 from dcbudget.models.replay.engine import LEAST_PLANNED_SECONDS
 from dcbudget.models.replay.nodes import LATER, choose
-from dcbudget.models.replay.openings import best, leave, list_opened, mark, may_gain, soonest, value_again
-from dcbudget.models.replay.profile import earliest_from, forget_before, least, longest, next_step, take
+from dcbudget.models.replay.openings import leave, list_opened, mark, may_gain, soonest, value_again
+from dcbudget.models.replay.profile import earliest, forget_before, least, longest, next_step, take
 from dcbudget.models.replay.queues import FIRST, FREE_PIECE, LAST, PER_NODE, SPREAD, WHOLE
 
 
@@ -32,7 +32,7 @@ def find(s, profile, job, planned, begin, before, o):
     per_node = s.rule[PER_NODE]
     part, many = _parts(s, job)
     while True:
-        begin = enough_nodes(profile, job, planned, part, many, per_node, begin, before, o)
+        begin = enough_nodes(s, profile, job, planned, part, many, begin, before, False, o)
         if begin >= before:
             return before, 0
         enough = part * many == s.jobs[job].units
@@ -80,39 +80,75 @@ def _choose(s, job):
 
 
 @inner
-def enough_nodes(profile, job, planned, part, many, per_node, begin, before, o):
-    """The first moment, from one on and before another, at which so many nodes each have a part free for so long."""
-    for node in range(len(o.fits)):
-        o.fits[node] = -1.0
+def enough_nodes(s, profile, job, planned, part, many, begin, before, own, o):
+    """The first moment, from one on and before another, at which so many nodes each have a part free for so long.
+
+    Returns
+    -------
+    the moment, `before` where there is none; in `fits` it, or a later moment, for the nodes.
+    """
+    _fit_all(s, profile, job, planned, part, begin, before, own, o)
     while True:
         # before the last of the nearest, there are too few
-        o.nearest[:many] = np.inf
+        nearest = _nearest(o, many, before)
+        if nearest <= begin or nearest >= before:
+            return nearest
+        begin = nearest
         for node in range(len(o.fits)):
             if o.fits[node] < begin:
-                o.fits[node] = _fit(profile, node, job, planned, part, per_node, begin, before, o)
-            fit = o.fits[node]
-            if fit < o.nearest[many - 1]:
-                k = many - 1
-                while k > 0 and o.nearest[k - 1] > fit:
-                    o.nearest[k] = o.nearest[k - 1]
-                    k -= 1
-                o.nearest[k] = fit
-        if o.nearest[many - 1] <= begin or o.nearest[many - 1] >= before:
-            return o.nearest[many - 1]
-        begin = o.nearest[many - 1]
+                o.fits[node] = earliest(profile, node, planned, part, begin, before, np.inf, np.inf)
+        if own:
+            _fit_own(s, profile, job, planned, part, begin, before, o)
 
 
 @inner
-def _fit(profile, node, job, planned, part, per_node, begin, before, o):
-    """The first moment at which a node has room."""
-    if o.owner[node] == job:
-        return earliest_from(profile, node, planned, part, begin, before)
-    if part == per_node:
-        if o.inner[node] == np.inf:
-            o.inner[node], o.last[node] = longest(profile, node, part)
-        if o.inner[node] < planned:
-            return max(begin, o.last[node])
-    return earliest_from(profile, node, planned, part, begin, np.inf)
+def _fit_all(s, profile, job, planned, part, begin, before, own, o):
+    """Work out in `fits` when each node has room, which is exact before the reserved start."""
+    if part == s.rule[PER_NODE]:
+        for node in range(len(o.fits)):
+            o.fits[node] = max(begin, o.last[node])
+        for node in range(len(o.fits)):
+            if o.inner[node] >= planned:
+                if o.inner[node] == np.inf:
+                    o.inner[node], o.last[node] = longest(profile, node, part)
+                o.fits[node] = max(begin, o.last[node])
+                if o.inner[node] >= planned:
+                    o.fits[node] = earliest(profile, node, planned, part, begin, before, np.inf, np.inf)
+    else:
+        for node in range(len(o.fits)):
+            o.fits[node] = earliest(profile, node, planned, part, begin, before, np.inf, np.inf)
+    if own:
+        _fit_own(s, profile, job, planned, part, begin, before, o)
+
+
+@inner
+def _fit_own(s, profile, job, planned, part, begin, before, o):
+    """The same of the nodes that a job has from `before` on."""
+    piece = s.jobs[job].piece
+    while piece >= 0:
+        node = s.pieces[piece].node
+        o.fits[node] = earliest(profile, node, planned, part, begin, before, np.inf, before)
+        piece = s.pieces[piece].next
+
+
+@inner
+def _nearest(o, many, before):
+    """The moment before another from which on so many nodes fit; that other where there is none."""
+    count = 0
+    for node in range(len(o.fits)):
+        count += o.fits[node] < before
+    if count < many:
+        return before
+    o.nearest[:many] = before
+    for node in range(len(o.fits)):
+        fit = o.fits[node]
+        if fit < o.nearest[many - 1]:
+            k = many - 1
+            while k > 0 and o.nearest[k - 1] > fit:
+                o.nearest[k] = o.nearest[k - 1]
+                k -= 1
+            o.nearest[k] = fit
+    return o.nearest[many - 1]
 
 
 @inner
@@ -167,7 +203,7 @@ def move_up(s, profile, time, reserved, o):
         begin = soonest(profile, job, level, part, planned, reserved[job], o)
         if begin < reserved[job] and s.jobs[job].units > per_node:
             part, many = _parts(s, job)
-            begin = enough_nodes(profile, job, planned, part, many, per_node, begin, reserved[job], o)
+            begin = enough_nodes(s, profile, job, planned, part, many, begin, reserved[job], True, o)
         mark(s, job, -1, o)
         if begin < reserved[job]:
             _move(s, profile, job, planned, time, begin, reserved, o)
@@ -199,5 +235,4 @@ def _move(s, profile, job, planned, time, begin, reserved, o):
     give_up(s, job)
     promise(s, profile, job, planned, begin, pieces, time, o)
     value_again(s, profile, job, time, o)
-    best(o)
     reserved[job] = begin
