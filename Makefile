@@ -3,6 +3,8 @@ BIN := .venv/bin
 SAMPLE := data/sample
 DB := data/private/sample.duckdb
 TORCH := torch
+# One more than there are cores, because tests of browsers and of other processes wait much; each takes about 1 GB.
+WORKERS := $(shell $(PYTHON) -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
 
 .DEFAULT_GOAL := help
 
@@ -45,8 +47,8 @@ lint: install      ## ruff
 	$(BIN)/ruff format --check .
 
 test: lint $(DB)   ## ruff, the test suite and pytest --nbval
-	DCBUDGET_DB=$(abspath $(DB)) $(BIN)/python -m pytest tests -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
-	DCBUDGET_DB=$(abspath $(DB)) DCBUDGET_CHARTS=svg $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --nbval --nbval-sanitize-with tests/nbval.cfg notebooks
+	DCBUDGET_DB=$(abspath $(DB)) $(BIN)/python -m pytest tests -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	DCBUDGET_DB=$(abspath $(DB)) DCBUDGET_CHARTS=svg $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --nbval --nbval-sanitize-with tests/nbval.cfg notebooks
 
 notebooks: $(DB)   ## run the notebooks on the sample and store their results
 	DCBUDGET_DB=$(abspath $(DB)) $(BIN)/python tests/store_notebooks.py
@@ -65,8 +67,8 @@ browser:           ## install the headless Chromium that the browser tests use (
 	apt-get update -qq && apt-get install -y -qq chromium fonts-dejavu-core
 
 torch: install     ## install PyTorch for `dcbudget measure`; without a GPU, TORCH="torch --index-url https://download.pytorch.org/whl/cpu"
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock scikit-learn
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock $(TORCH)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements.lock scikit-learn
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements.lock $(TORCH)
 
 scheduler: install ## install Jupyter Scheduler for its test, beside the environment: JupyterLab stays as it is
 	$(BIN)/uv pip install --quiet --constraint requirements.lock --target .venv/scheduler jupyter-scheduler==2.12.1
