@@ -3,8 +3,6 @@ BIN := .venv/bin
 SAMPLE := data/sample
 DB := data/private/sample.duckdb
 TORCH := torch
-# One more than there are cores, because tests of browsers and of other processes wait much; each takes about 1 GB.
-WORKERS := $(shell $(PYTHON) -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
 
 .DEFAULT_GOAL := help
 
@@ -47,8 +45,8 @@ lint: install      ## ruff
 	$(BIN)/ruff format --check .
 
 test: lint $(DB)   ## ruff, the test suite and pytest --nbval
-	DCBUDGET_DB=$(abspath $(DB)) $(BIN)/python -m pytest tests -n $(WORKERS) --dist loadfile --no-loadscope-reorder
-	DCBUDGET_DB=$(abspath $(DB)) DCBUDGET_CHARTS=svg $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --nbval --nbval-sanitize-with tests/nbval.cfg notebooks
+	DCBUDGET_DB=$(abspath $(DB)) $(BIN)/python -m pytest tests -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	DCBUDGET_DB=$(abspath $(DB)) DCBUDGET_CHARTS=svg $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --nbval --nbval-sanitize-with tests/nbval.cfg notebooks
 
 notebooks: $(DB)   ## run the notebooks on the sample and store their results
 	DCBUDGET_DB=$(abspath $(DB)) $(BIN)/python tests/store_notebooks.py

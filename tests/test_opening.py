@@ -126,3 +126,17 @@ def test_the_end_of_a_cell_closes_it(db):
     program = "from IPython.core.interactiveshell import InteractiveShell\nshell = InteractiveShell.instance()\n"
     program += "\n".join(f"shell.run_cell({cell!r}).raise_error()" for cell in cells)
     subprocess.run([sys.executable, "-c", program], check=True, timeout=50)
+
+
+def test_nothing_is_open_when_the_interpreter_ends(db):
+    """A thread that is stopped within DuckDB takes the process down."""
+    program = (
+        "import atexit, sys\n"
+        "def watched(): return opening._watcher is not None and opening._watcher.is_alive()\n"
+        "atexit.register(lambda: print(len(opening._idle), watched()))\n"
+        "from dcbudget import opening, warehouse\n"
+        f"warehouse.query({COUNT!r}, sys.argv[1])\n"
+        "print(len(opening._idle), watched())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(db)], capture_output=True, text=True, timeout=50)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1 True\n0 False\n", "")

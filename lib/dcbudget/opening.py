@@ -4,6 +4,7 @@ To open a database takes longer than most questions: all of its views are read. 
 open for a moment for the next question; writers of any process go first.
 """
 
+import atexit
 import math
 import os
 import re
@@ -48,6 +49,7 @@ class _Idle:
 _idle: dict[Path, _Idle] = {}
 _watching = threading.Lock()
 _watcher: threading.Thread | None = None
+_ends = threading.Event()
 
 
 @contextmanager
@@ -121,8 +123,7 @@ def _stay(path: Path) -> None:
 
 def _close_idle() -> None:
     global _watcher
-    while True:
-        time.sleep(LOOK_SECONDS)
+    while not _ends.wait(LOOK_SECONDS):
         with _watching:
             now = time.monotonic()
             for path in [path for path, kept in list(_idle.items()) if kept.until <= now]:
@@ -130,6 +131,16 @@ def _close_idle() -> None:
             if all(kept.until == math.inf for kept in list(_idle.values())):
                 _watcher = None
                 return
+
+
+@atexit.register
+def _close_at_the_end() -> None:
+    """Leave nothing to a thread that is stopped within DuckDB, which takes the process down."""
+    _ends.set()
+    if watcher := _watcher:
+        watcher.join()
+    for path in list(_idle):
+        release(path)
 
 
 def _close_after_cells() -> None:
