@@ -1,5 +1,6 @@
 """What `charges` says after a load is what the bills and the fleet's ledger say."""
 
+import duckdb
 import pytest
 
 from dcbudget import privacy, published, warehouse
@@ -92,3 +93,15 @@ def test_new_pseudonyms_reach_what_is_kept(tmp_path, db, bills):
     privacy.rotate(db)
     shown, live = both(db)
     assert shown == live != before
+
+
+def test_a_fleet_beyond_all_money_stops_no_load(tmp_path, db, bills):
+    """Its charges cannot be worked out, which is told to those who ask for them."""
+    beyond = FLEET | {"staff_cost_per_month": "99999999999999"}
+    results = load([*bills, write(tmp_path / "fleet.csv", [beyond])], db)
+    assert [result.status for result in results] == ["loaded"] * 4
+    assert ask(db, "select count(*) from landed.imported") == [(3,)]
+    with pytest.raises(duckdb.Error):
+        ask(db, "select sum(EffectiveCost) from charges")
+    assert load([write(tmp_path / "fifth.csv", [egress("2026-05", "9")])], db)[0].status == "loaded"
+    assert ask(db, "select count(*) from landed.imported") == [(4,)]

@@ -174,8 +174,9 @@ def rotate(db: str | Path | None = None, wait_seconds: float = warehouse.WAIT_SE
         for table, column in _stored(con):
             changed += _renew(con, table, column, new.keys[-1])
         con.execute("update landed.pseudonyms set mark = ?", [new.mark])
-        published.keep(con)
+        published.show_live(con)
         con.execute("commit")
+        published.keep(con)
         coming.replace(key_file(path))
     return changed
 

@@ -37,7 +37,20 @@ def show_bills(con: duckdb.DuckDBPyConnection, tables: list[str] | None = None) 
 
 
 def keep(con: duckdb.DuckDBPyConnection) -> None:
-    """Keep what the live views say in tables, and read these; within a transaction of the caller's."""
+    """Keep what the live views say in tables, and read these, in a transaction of its own.
+
+    Where a fleet cannot be worked out (amounts of more digits than money has), the live views stay, so that only who
+    asks for charges is told.
+    """
+    con.execute("begin")
+    try:
+        _keep(con)
+        con.execute("commit")
+    except duckdb.Error:
+        con.execute("rollback")
+
+
+def _keep(con: duckdb.DuckDBPyConnection) -> None:
     together, rows = [], 0
     for name, size in sorted(_bills(con), key=lambda bill: bill[1]):
         rows += size
@@ -65,9 +78,7 @@ def keep_after(con: duckdb.DuckDBPyConnection, load_id: int) -> None:
     """`keep`, where loads after one changed what charges stand on."""
     changed = "select count(*) from loads where load_id > ? and list_contains(?, dataset)"
     if con.execute(changed, [load_id, FOUNDATIONS]).fetchone()[0]:
-        con.execute("begin")
         keep(con)
-        con.execute("commit")
 
 
 def drop_unpublished(con: duckdb.DuckDBPyConnection) -> None:

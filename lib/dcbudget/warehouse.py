@@ -362,7 +362,7 @@ def _about(con: duckdb.DuckDBPyConnection) -> dict[str, str] | None:
 
 
 def _prepare(con: duckdb.DuckDBPyConnection) -> None:
-    """Make what is missing and renew every view, in one transaction."""
+    """Make what is missing and renew every view, in one transaction; then keep what charges stand on."""
     con.execute("begin")
     con.execute("create schema if not exists landed")
     existing = {row[0] for row in con.execute("select table_name from duckdb_tables()").fetchall()}
@@ -377,12 +377,12 @@ def _prepare(con: duckdb.DuckDBPyConnection) -> None:
     for name in (*STAGING, *_marts()):
         con.execute(f"create or replace view {name} as {_view(name)}")
     published.make_tables(con)
-    published.keep(con)
     con.execute(
         "create or replace table landed.about as select * from (values ('schema', ?), ('tables', ?)) t (name, value)",
         [_schema_hash(), json.dumps(_tables_known())],
     )
     con.execute("commit")
+    published.keep(con)
 
 
 def _view(name: str) -> str:
